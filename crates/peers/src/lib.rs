@@ -1,0 +1,26 @@
+//! Private real processes for the tests: memcached, PostgreSQL, MariaDB and a browser.
+//!
+//! Each peer is started for one owner on a temporary loopback port with its files in a scratch
+//! directory, and is killed when its value is dropped. What must stay true:
+//!
+//! - A peer dies with the process that started it, even when that process is killed or keeps the
+//!   peer in a `static` that is never dropped (the module `process` says how).
+//! - No server runs as root, no packaged service is used, no default port is taken.
+//! - A missing program is a panic that names the program, its Debian package and the command that
+//!   installs it. A test that needs a peer is never skipped.
+//!
+//! Everything here panics rather than returning errors: the callers are tests.
+
+mod chrome;
+mod mariadb;
+mod memcached;
+mod postgres;
+mod process;
+mod requirements;
+mod scratch;
+
+pub use chrome::{ChromeDriver, chromium_args};
+pub use mariadb::MariaDb;
+pub use memcached::Memcached;
+pub use postgres::Postgres;
+pub use requirements::{Probe, Requirement, required};

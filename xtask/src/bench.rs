@@ -1,0 +1,22 @@
+//! Measurements: ratios from one interleaved run, CPU time per operation first. No test asserts a
+//! time; these print tables for `docs/performance.md`.
+
+mod load;
+mod page;
+mod server;
+
+use clap::Subcommand;
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// GET / of the task list: caching off, query, fragments, page, in process and on memcached
+    Page(page::Args),
+}
+
+/// Measures and prints.
+pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
+    match bench {
+        Bench::Page(args) => page::run(args),
+    }
+}
