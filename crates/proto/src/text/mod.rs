@@ -1,0 +1,5 @@
+//! The classic text protocol (memcached `doc/protocol.txt`).
+
+pub mod auth;
+pub(crate) mod reply;
+pub(crate) mod request;
