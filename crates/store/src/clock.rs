@@ -1,0 +1,82 @@
+//! Time as the store sees it: milliseconds since the Unix epoch, never going back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+/// Where a [`Store`](crate::Store) reads the time. Clones share the time.
+#[derive(Debug, Clone)]
+pub struct Clock(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    /// The time at the start, moved on by the monotonic clock.
+    System {
+        unix_ms: u64,
+        since: Instant,
+    },
+    Manual(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// The machine's time, read from the system once and from the monotonic clock after that: a
+    /// correction of the system's time neither expires items nor keeps them alive.
+    #[must_use]
+    pub fn system() -> Clock {
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Clock(Source::System { unix_ms: whole_ms(unix), since: Instant::now() })
+    }
+
+    /// A clock that stands at `unix_ms` until it is [advanced](Clock::advance).
+    #[must_use]
+    pub fn manual(unix_ms: u64) -> Clock {
+        Clock(Source::Manual(Arc::new(AtomicU64::new(unix_ms))))
+    }
+
+    /// Moves a manual clock, and all its clones, on by whole milliseconds.
+    ///
+    /// # Panics
+    ///
+    /// On the system clock, which nobody can move.
+    pub fn advance(&self, by: Duration) {
+        let Source::Manual(now) = &self.0 else { panic!("the system clock cannot be advanced") };
+        now.fetch_add(whole_ms(by), Ordering::SeqCst);
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        match &self.0 {
+            Source::System { unix_ms, since } => unix_ms.saturating_add(whole_ms(since.elapsed())),
+            Source::Manual(now) => now.load(Ordering::SeqCst),
+        }
+    }
+}
+
+/// Whole milliseconds, rounded down.
+fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manual_clock_moves_only_when_advanced_and_clones_share_it() {
+        let clock = Clock::manual(1_000);
+        let twin = clock.clone();
+        assert_eq!(twin.now_ms(), 1_000);
+        clock.advance(Duration::from_micros(2_900));
+        assert_eq!(twin.now_ms(), 1_002);
+    }
+
+    #[test]
+    fn the_system_clock_is_the_time_and_never_goes_back() {
+        let clock = Clock::system();
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let first = clock.now_ms();
+        assert!(first.abs_diff(whole_ms(unix)) < 60_000);
+        assert!(clock.now_ms() >= first);
+    }
+}
