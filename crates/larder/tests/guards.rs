@@ -1,0 +1,248 @@
+//! Fills and invalidations: a value read before a change is never served after it.
+
+#[macro_use]
+mod support;
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use larder::{CacheKey, Lookup, Ttl};
+use support::{Kind, Rig, dead_cache};
+use tokio::sync::{Barrier, oneshot};
+
+over_every_backend!(
+    a_fill_that_was_overtaken_is_refused,
+    two_programs_share_one_guard,
+    an_exclusive_guard_voids_the_others,
+    a_hit_needs_no_computation,
+    one_computation_for_all_who_miss,
+    a_latecomer_after_an_invalidation_computes_anew,
+    a_failed_computation_is_not_stored,
+    a_panicking_leader_frees_its_waiters,
+    a_cancelled_leader_frees_its_waiters,
+    refresh_leaves_the_last_writers_value,
+    tags_make_everything_under_them_stale,
+    many_look_ups_cost_one_round_trip,
+);
+
+async fn a_fill_that_was_overtaken_is_refused(rig: Rig) {
+    let cache = rig.cache;
+    let guard = cache.lookup::<u64>("key").await.value_or_guard().unwrap_err();
+    cache.delete("key").await;
+    assert!(!guard.fill(&1, Ttl::Never).await, "deleted while it was computed");
+    assert_eq!(cache.get::<u64>("key").await, None);
+
+    let guard = cache.lookup::<u64>("key").await.value_or_guard().unwrap_err();
+    cache.delete("key").await;
+    let newer = cache.lookup::<u64>("key").await.value_or_guard().unwrap_err();
+    assert!(newer.fill(&2, Ttl::Never).await);
+    assert!(!guard.fill(&1, Ttl::Never).await, "and filled with something newer");
+    assert_eq!(cache.get::<u64>("key").await, Some(2));
+    assert_eq!(cache.figures().refused_fills, 2);
+
+    let guard = cache.lookup::<u64>("flushed").await.value_or_guard().unwrap_err();
+    cache.clear().await;
+    assert!(!guard.fill(&1, Ttl::Never).await);
+}
+
+async fn two_programs_share_one_guard(rig: Rig) {
+    let (here, there) = (rig.cache.clone(), rig.another());
+    let first = here.lookup::<u64>("key").await.value_or_guard().unwrap_err();
+    let second = there.lookup::<u64>("key").await.value_or_guard().unwrap_err();
+    assert!(second.fill(&2, Ttl::Never).await);
+    assert!(!first.fill(&1, Ttl::Never).await, "the first fill stands");
+    assert_eq!(here.get::<u64>("key").await, Some(2));
+
+    let first = here.lookup::<u64>("other").await.value_or_guard().unwrap_err();
+    there.delete("other").await;
+    assert!(!first.fill(&1, Ttl::Never).await, "the other program's delete counts");
+}
+
+async fn an_exclusive_guard_voids_the_others(rig: Rig) {
+    let cache = rig.cache;
+    cache.set("key", &1, Ttl::Never).await;
+    let first = cache.guard("key").await;
+    assert_eq!(cache.get::<u64>("key").await, None, "the old value is gone at once");
+    let second = cache.guard("key").await;
+    assert!(!first.fill(&2, Ttl::Never).await);
+    assert!(second.fill(&3, Ttl::Never).await);
+    assert_eq!(cache.get::<u64>("key").await, Some(3));
+}
+
+async fn a_hit_needs_no_computation(rig: Rig) {
+    let runs = Cell::new(0);
+    let compute = async || {
+        runs.set(runs.get() + 1);
+        Ok::<_, Infallible>(Vec::<u64>::new())
+    };
+    for _ in 0..3 {
+        assert_eq!(rig.cache.get_or_compute("list", Ttl::Never, compute).await, Ok(vec![]));
+    }
+    assert_eq!(runs.get(), 1, "an empty list is a value");
+}
+
+async fn one_computation_for_all_who_miss(rig: Rig) {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let start = Arc::new(Barrier::new(50));
+    let tasks = (0..50).map(|_| {
+        let (cache, runs, start) = (rig.cache.clone(), runs.clone(), start.clone());
+        tokio::spawn(async move {
+            start.wait().await;
+            let compute = async || {
+                runs.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Ok::<_, Infallible>("value".to_owned())
+            };
+            cache.get_or_compute("key", Ttl::Never, compute).await
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        assert_eq!(task.await.unwrap(), Ok("value".to_owned()));
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+async fn a_latecomer_after_an_invalidation_computes_anew(rig: Rig) {
+    let (started, wait_for_start) = oneshot::channel();
+    let (go_on, wait_to_go_on) = oneshot::channel::<()>();
+    let cache = rig.cache.clone();
+    let slow = tokio::spawn(async move {
+        let compute = async move || {
+            started.send(()).unwrap();
+            wait_to_go_on.await.unwrap();
+            Ok::<_, Infallible>("old".to_owned())
+        };
+        cache.get_or_compute("key", Ttl::Never, compute).await
+    });
+    wait_for_start.await.unwrap();
+    // By another program, so nothing in this process has been told.
+    rig.another().delete("key").await;
+    let compute = async || Ok::<_, Infallible>("new".to_owned());
+    let late = rig.cache.get_or_compute("key", Ttl::Never, compute).await;
+    assert_eq!(late, Ok("new".to_owned()), "asked after the change, so must see it");
+    go_on.send(()).unwrap();
+    assert_eq!(slow.await.unwrap(), Ok("old".to_owned()), "asked before the change");
+    assert_eq!(rig.cache.get::<String>("key").await, Some("new".to_owned()));
+}
+
+async fn a_failed_computation_is_not_stored(rig: Rig) {
+    let failed = rig.cache.get_or_compute("key", Ttl::Never, async || Err::<u64, _>("no")).await;
+    assert_eq!(failed, Err("no"));
+    let again = rig.cache.get_or_compute("key", Ttl::Never, async || Ok::<_, ()>(2_u64)).await;
+    assert_eq!(again, Ok(2));
+    assert_eq!(rig.cache.get::<u64>("key").await, Some(2));
+}
+
+/// Starts a leader that hangs until told to end, and a waiter behind it.
+async fn leader_and_waiter(
+    rig: &Rig,
+) -> (tokio::task::JoinHandle<()>, oneshot::Sender<()>, tokio::task::JoinHandle<u64>) {
+    let (started, wait_for_start) = oneshot::channel();
+    let (end, wait_for_end) = oneshot::channel::<()>();
+    let cache = rig.cache.clone();
+    let leader = tokio::spawn(async move {
+        let compute = async move || {
+            started.send(()).unwrap();
+            wait_for_end.await.unwrap();
+            panic!("the database exploded");
+            #[allow(unreachable_code, reason = "gives the closure its type")]
+            Ok::<u64, Infallible>(0)
+        };
+        let _ = cache.get_or_compute("key", Ttl::Never, compute).await;
+    });
+    wait_for_start.await.unwrap();
+    let cache = rig.cache.clone();
+    let waiter = tokio::spawn(async move {
+        let compute = async || Ok::<_, Infallible>(2_u64);
+        cache.get_or_compute("key", Ttl::Never, compute).await.unwrap()
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!waiter.is_finished(), "it waits for the leader");
+    (leader, end, waiter)
+}
+
+async fn a_panicking_leader_frees_its_waiters(rig: Rig) {
+    let (leader, end, waiter) = leader_and_waiter(&rig).await;
+    end.send(()).unwrap();
+    assert!(leader.await.unwrap_err().is_panic());
+    assert_eq!(waiter.await.unwrap(), 2);
+}
+
+async fn a_cancelled_leader_frees_its_waiters(rig: Rig) {
+    let (leader, _end, waiter) = leader_and_waiter(&rig).await;
+    leader.abort();
+    assert_eq!(waiter.await.unwrap(), 2);
+    assert_eq!(rig.cache.get::<u64>("key").await, Some(2));
+}
+
+async fn refresh_leaves_the_last_writers_value(rig: Rig) {
+    let (cache, other) = (rig.cache.clone(), rig.another());
+    let (started, wait_for_start) = oneshot::channel();
+    let (go_on, wait_to_go_on) = oneshot::channel::<()>();
+    let slow = tokio::spawn(async move {
+        let compute = async move || {
+            started.send(()).unwrap();
+            wait_to_go_on.await.unwrap();
+            Ok::<_, Infallible>("older")
+        };
+        cache.refresh("key", Ttl::Never, compute).await.map(drop)
+    });
+    wait_for_start.await.unwrap();
+    let newer = other.refresh("key", Ttl::Never, async || Ok::<_, Infallible>("newer")).await;
+    assert_eq!(newer, Ok("newer"));
+    go_on.send(()).unwrap();
+    slow.await.unwrap().unwrap();
+    assert_eq!(rig.cache.get::<String>("key").await.as_deref(), Some("newer"));
+}
+
+async fn tags_make_everything_under_them_stale(rig: Rig) {
+    let (cache, other) = (rig.cache.clone(), rig.another());
+    let before = cache.tag_versions(&["tasks", "users"]).await.unwrap();
+    assert_eq!(other.tag_versions(&["tasks", "users"]).await.unwrap(), before);
+    let key = CacheKey::new("tasks.all").with(&before);
+    cache.set(&key, &1, Ttl::Never).await;
+    other.invalidate_tags(&["tasks"]).await;
+    let after = cache.tag_versions(&["tasks", "users"]).await.unwrap();
+    assert_ne!(after.as_slice()[0], before.as_slice()[0]);
+    assert_eq!(after.as_slice()[1], before.as_slice()[1]);
+    assert_eq!(cache.get::<u64>(CacheKey::new("tasks.all").with(&after)).await, None);
+    // A tag lives in its own room: a program's key cannot touch it.
+    cache.delete(CacheKey::new("t").with("tasks")).await;
+    assert_eq!(cache.tag_versions(&["tasks", "users"]).await.unwrap(), after);
+}
+
+async fn many_look_ups_cost_one_round_trip(rig: Rig) {
+    let cache = rig.cache;
+    let keys: Vec<_> = (0..20).map(|n| CacheKey::new("part").with(n)).collect();
+    let trips = |n| if rig.kind == Kind::InProcess { 0 } else { n };
+    let start = cache.figures();
+    let found = cache.lookup_bytes_many(&keys).await;
+    assert_eq!(cache.figures().round_trips - start.round_trips, trips(2), "look, then guard");
+    let fills = found.into_iter().enumerate().map(|(n, lookup)| {
+        let guard = lookup.value_or_guard().unwrap_err();
+        (guard, n.to_string().into(), Ttl::Never)
+    });
+    assert_eq!(larder::Guard::fill_bytes_many(fills.collect()).await, 20);
+    assert_eq!(cache.figures().round_trips - start.round_trips, trips(3));
+    let found = cache.lookup_bytes_many(&keys).await;
+    assert!(found.iter().all(|lookup| matches!(lookup, Lookup::Hit(_))));
+    let end = cache.figures();
+    assert_eq!(end.round_trips - start.round_trips, trips(4));
+    assert_eq!((end.gets, end.hits, end.misses), (40, 20, 20));
+}
+
+#[tokio::test]
+async fn a_dead_cache_is_a_miss_and_computes() {
+    let cache = dead_cache();
+    assert_eq!(cache.get::<u64>("key").await, None);
+    assert!(!cache.set("key", &1, Ttl::Never).await);
+    let computed = cache.get_or_compute("key", Ttl::Never, async || Ok::<_, ()>(2_u64)).await;
+    assert_eq!(computed, Ok(2));
+    assert!(matches!(cache.lookup::<u64>("key").await, Lookup::Unavailable(_)));
+    assert_eq!(cache.tag_versions(&["tag"]).await, None);
+    assert!(cache.figures().errors > 0, "and everybody can see it");
+    assert!(cache.check().await.is_err());
+}
