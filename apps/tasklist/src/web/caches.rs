@@ -1,0 +1,66 @@
+//! `GET /caches`: the settings in force, the running totals, and what the last pages cost.
+
+use axum::extract::State;
+use axum::response::{Html, IntoResponse, Response};
+use http::header::CACHE_CONTROL;
+use larder::Cache;
+
+use super::errors::PageError;
+use super::templates::{CachesPage, Setting, Total};
+use crate::app::App;
+use crate::config::QueryCache;
+
+/// The handler.
+pub(super) async fn caches(State(app): State<App>) -> Result<Response, PageError> {
+    let uses = &app.uses;
+    let page = CachesPage {
+        cache: app.cache.backend().describe(),
+        settings: settings(&app),
+        totals: vec![
+            total("Pages and tags", &uses.pages),
+            total("Rows (fragments)", &uses.fragments),
+            total("List (query)", &uses.query),
+            total("Sessions", &uses.sessions),
+        ],
+        pages: app.history.reports(),
+    };
+    let html = app.templates.render("caches.html", &page).await?;
+    Ok(([(CACHE_CONTROL, "no-store")], Html(html)).into_response())
+}
+
+fn total(what: &'static str, cache: &Cache) -> Total {
+    let figures = cache.figures();
+    Total {
+        what,
+        gets: figures.gets,
+        hits: figures.hits,
+        misses: figures.misses,
+        sets: figures.sets,
+        errors: figures.errors,
+    }
+}
+
+fn settings(app: &App) -> Vec<Setting> {
+    let config = &app.config;
+    let switch = |on: bool| if on { "on" } else { "off" }.to_owned();
+    let mut settings = vec![
+        Setting { name: "TASKLIST_PAGE_CACHE", value: switch(config.page_cache) },
+        Setting { name: "TASKLIST_FRAGMENT_CACHE", value: switch(config.fragment_cache) },
+        Setting { name: "TASKLIST_QUERY_CACHE", value: config.query_cache.as_str().to_owned() },
+    ];
+    if config.query_cache == QueryCache::Expiration {
+        let value = format!("{}s", config.query_ttl.as_secs());
+        settings.push(Setting { name: "TASKLIST_QUERY_TTL", value });
+    }
+    settings.extend([
+        Setting {
+            name: "TASKLIST_SLOW_QUERY_MS",
+            value: config.slow_query.as_millis().to_string(),
+        },
+        Setting {
+            name: "TASKLIST_SESSION_ENGINE",
+            value: config.session_engine.as_str().to_owned(),
+        },
+    ]);
+    settings
+}

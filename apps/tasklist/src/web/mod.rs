@@ -1,0 +1,70 @@
+//! The pages and forms over HTTP.
+//!
+//! [`router`] owns the order of the layers, from the outside in: security headers, the report on
+//! what the caches did, error pages, host check, CSRF check; then for the list the page cache, and
+//! for the pages that know their visitor the session. `/healthz` is outside all of them, because
+//! health checkers call a machine by its address.
+
+pub mod assets;
+mod caches;
+pub mod errors;
+pub mod forms;
+pub mod headers;
+pub mod host;
+pub mod report;
+mod session;
+mod tasks;
+pub mod templates;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use http::{StatusCode, header};
+use tower_http::csrf::CsrfLayer;
+
+use crate::app::App;
+
+/// The app as a service.
+pub fn router(app: App) -> Router {
+    let hosts = Arc::new(app.config.allowed_hosts.clone());
+    let with_session = Router::new()
+        .route("/me", get(session::me))
+        .route("/sign-out", post(session::sign_out))
+        .route("/add", post(tasks::add))
+        .route_layer(app.sessions());
+    Router::new()
+        .route("/", index(&app))
+        .route("/remove", post(tasks::remove))
+        .route("/caches", get(caches::caches))
+        .route("/static/{file}", get(assets::serve))
+        .merge(with_session)
+        .fallback(async || StatusCode::NOT_FOUND)
+        .layer(CsrfLayer::new())
+        .layer(from_fn_with_state(hosts, host::check))
+        .layer(from_fn_with_state(app.templates.clone(), errors::render))
+        .layer(from_fn_with_state(app.history.clone(), report::report))
+        .route("/healthz", get(health))
+        .layer(map_response(headers::secure))
+        .with_state(app)
+}
+
+fn index(app: &App) -> MethodRouter<App> {
+    let index = get(tasks::index);
+    if app.config.page_cache { index.layer(app.pages.layer()) } else { index }
+}
+
+/// Whether the app can do its work: it needs the database, and can do without the cache.
+async fn health(State(app): State<App>) -> Response {
+    let (status, text) = match app.db.ping().await {
+        Ok(()) => (StatusCode::OK, "ok\n"),
+        Err(error) => {
+            tracing::warn!(%error, "the health check failed");
+            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n")
+        }
+    };
+    (status, [(header::CACHE_CONTROL, "no-store")], text).into_response()
+}
