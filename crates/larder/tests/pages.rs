@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use larder::pages::{NoCacheReason, PageCache, PageOutcome, PageService};
+use larder::sessions::{Session, SessionEngine, SessionLayer};
 use larder::{Activity, Cache, Ttl};
 use support::{Kind, Rig, dead_cache};
 use tower::{Layer, Service, ServiceExt};
@@ -308,5 +309,36 @@ async fn a_dead_cache_still_serves_every_page() {
         let (response, body) = ask(&app, get("/")).await;
         assert_eq!(outcome(&response), PageOutcome::NotStored(NoCacheReason::Unavailable));
         assert_eq!(body, format!("render {n}"));
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_looked_into_a_session_is_not_shared() {
+    let cache = Cache::in_process(1 << 20);
+    let handler = tower::service_fn(async |request: Request<()>| {
+        let session = Session::from_extensions(request.extensions()).expect("a session layer");
+        let visits = session.update("visits", |visits: Option<u64>| visits.unwrap_or(0) + 1).await;
+        Ok::<_, Infallible>(html(format!("visit {}", visits.expect("a session")), &[]))
+    });
+    // Either may be the outer layer, and the outer one alone sees the whole response.
+    for sessions_outside in [true, false] {
+        let pages = PageCache::new(cache.clone());
+        let sessions = SessionLayer::new(SessionEngine::Cache(cache.clone()));
+        for _ in 0..2 {
+            let outcome = if sessions_outside {
+                let app = sessions.layer(pages.layer().layer(handler));
+                let response = app.oneshot(get("/me")).await.expect("an answer");
+                assert!(response.headers().contains_key("set-cookie"));
+                *response.extensions().get::<PageOutcome>().expect("an outcome")
+            } else {
+                let app = pages.layer().layer(sessions.layer(handler));
+                let response = app.oneshot(get("/me")).await.expect("an answer");
+                assert!(response.headers().contains_key("set-cookie"));
+                *response.extensions().get::<PageOutcome>().expect("an outcome")
+            };
+            let reason =
+                if sessions_outside { NoCacheReason::Session } else { NoCacheReason::SetCookie };
+            assert_eq!(outcome, PageOutcome::NotStored(reason));
+        }
     }
 }

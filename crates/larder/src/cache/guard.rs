@@ -168,8 +168,12 @@ impl Cache {
             .collect()
     }
 
-    /// An exclusive guard: whatever is under `key` is gone at once, earlier guards are void, and
-    /// only this one can fill it. For writers that will store what they are about to change.
+    /// A guard taken by force: whatever is under `key` is gone at once, and earlier guards are void.
+    /// For writers, *after* they have changed what the value is computed from.
+    ///
+    /// Readers who come from now on miss, and may fill the key before this guard does: with what
+    /// they read after the change, so with the same value. Taken before the change it would let
+    /// them store the old one.
     pub async fn guard(&self, key: impl Into<CacheKey>) -> Guard {
         let wire = self.wire(&key.into());
         self.inner().flights.detach(&wire);

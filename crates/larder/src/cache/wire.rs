@@ -100,7 +100,7 @@ impl Cache {
         let sets = Figures { sets: writes.len() as u64, ..Figures::default() };
         let commands = writes.into_iter().map(Write::command).collect();
         let replies = self.run(commands, sets).await;
-        replies.into_iter().map(|reply| stored(reply.ok())).collect()
+        replies.iter().map(stored).collect()
     }
 
     /// Writes every value and reads each key back in the same round trip: whatever is there
@@ -195,9 +195,9 @@ fn read(key: &WireKey, reply: Result<Reply, Error>) -> Fetched {
     }
 }
 
-fn stored(reply: Option<Reply>) -> Option<StoreOutcome> {
+fn stored(reply: &Result<Reply, Error>) -> Option<StoreOutcome> {
     match reply {
-        Some(Reply::Store(outcome)) => Some(outcome),
+        Ok(Reply::Store(outcome)) => Some(*outcome),
         _ => None,
     }
 }

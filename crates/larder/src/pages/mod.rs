@@ -15,7 +15,8 @@
 //! a tag makes every page under it stale at once, whatever its host and path.
 //!
 //! What must stay true: a response with `Set-Cookie`, `private`, `no-store` or `Vary: *`, an error,
-//! and anything asked for with `Authorization` is never stored; the versions of the tags and the
+//! and anything asked for with `Authorization` is never stored, nor is a page whose handler looked into
+//! the visitor's session, whichever of the two layers is the outer one; the versions of the tags and the
 //! guard of the entry are taken *before* the handler runs, so a page that was overtaken by a change
 //! is never stored or never found.
 //!

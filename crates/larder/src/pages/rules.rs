@@ -25,6 +25,8 @@ pub enum NoCacheReason {
     Status,
     /// The response sets a cookie.
     SetCookie,
+    /// The handler looked into the visitor's session, which the request carried.
+    Session,
     /// `Cache-Control` says private, no-store, no-cache, or an age of 0.
     CacheControl,
     /// `Vary: *`, or a `Vary` that cannot be read.
@@ -42,7 +44,7 @@ pub enum NoCacheReason {
 }
 
 impl NoCacheReason {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Method,
         Self::Authorization,
         Self::Range,
@@ -50,6 +52,7 @@ impl NoCacheReason {
         Self::Head,
         Self::Status,
         Self::SetCookie,
+        Self::Session,
         Self::CacheControl,
         Self::Vary,
         Self::Header,
@@ -70,6 +73,7 @@ impl NoCacheReason {
             Self::Head => "head",
             Self::Status => "status",
             Self::SetCookie => "set-cookie",
+            Self::Session => "session",
             Self::CacheControl => "cache-control",
             Self::Vary => "vary",
             Self::Header => "header",
@@ -220,7 +224,8 @@ mod tests {
     fn the_response_decides() {
         use NoCacheReason as No;
         let layer = Ttl::secs(9);
-        let cases: [(&[(&str, &str)], Result<Ttl, No>); 10] = [
+        type Case<'a> = (&'a [(&'a str, &'a str)], Result<Ttl, No>);
+        let cases: [Case<'_>; 10] = [
             (&[], Ok(layer)),
             (&[("cache-control", "public")], Ok(layer)),
             (&[("cache-control", "max-age=60")], Ok(Ttl::secs(60))),

@@ -18,6 +18,7 @@ use super::rules::{NoCacheReason, PageOutcome, may_look_up, may_store, vary_name
 use super::{PageCache, PageKey};
 use crate::cache::{Guard, Lookup, TagVersions};
 use crate::key::CacheKey;
+use crate::sessions::Session;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -63,8 +64,20 @@ where
             if let Found::Page(page) = &found {
                 return Ok(pages.reply(page, &method, &headers, PageOutcome::Hit, "hit"));
             }
+            // A session layer outside this one marks the response only when it has left here.
+            let session = Session::from_extensions(&parts.extensions);
             let request = Request::from_parts(parts, body);
             let response = inner.call(request).await?.map(HandlerBody::new);
+            let found = match (found, session) {
+                (Found::Miss(miss), Some(session)) if session.is_touched() => {
+                    return Ok(pages.pass(
+                        response,
+                        PageOutcome::NotStored(NoCacheReason::Session),
+                        miss.why,
+                    ));
+                }
+                (found, _) => found,
+            };
             Ok(pages.finish(found, &method, &headers, response).await)
         })
     }
