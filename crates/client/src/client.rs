@@ -280,6 +280,9 @@ impl Client {
     }
 
     /// Drops every item of every server: of all applications that share them.
+    ///
+    /// A server that did not answer is owed the flush: until it is done, operations on that server
+    /// fail with [`Error::Unavailable`]. One that refuses is left as it is.
     pub async fn flush_all(&self) -> Vec<(ServerAddr, Result<(), Error>)> {
         self.on_every_server(Command::FlushAll, |reply| match reply {
             Reply::Flushed => Ok(()),
@@ -307,10 +310,28 @@ impl Client {
         self.fleet.server(key).owe([key]);
     }
 
+    /// Notes that `keys` must be deleted once the server of `first` has applied all that it is
+    /// owed; at once if that is nothing.
+    ///
+    /// For what other processes may make of the value under `first` as long as its delete has not
+    /// arrived. Nothing is held back meanwhile: `keys` may be read and written.
+    pub fn owe_deletes_after<'a>(&self, first: &Key, keys: impl IntoIterator<Item = &'a Key>) {
+        let server = self.fleet.server(first);
+        for key in keys {
+            server.owe_later(self.fleet.server(key), key);
+        }
+    }
+
     /// The server that `key` belongs to.
     #[must_use]
     pub fn server_of(&self, key: &Key) -> &ServerAddr {
         &self.fleet.server(key).target.addr
+    }
+
+    /// How many servers there are.
+    #[must_use]
+    pub fn server_count(&self) -> usize {
+        self.fleet.servers.len()
     }
 
     /// How each server is doing, in the configured order.

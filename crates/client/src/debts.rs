@@ -3,15 +3,23 @@
 //! As long as a debt stands, nothing may be read from that server. The set is bounded; past the
 //! bound the whole content is distrusted and one flush is owed instead. Every debt has a stamp, so
 //! that paying an older one does not cancel a newer one for the same key.
+//!
+//! Some deletes are only to be made once nothing is owed here any more, on this server or another:
+//! what they delete may have been made from values that should be gone. They are bounded likewise.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
 use larder_proto::Key;
 
+use crate::server::Server;
+
 /// The most keys remembered per server.
 pub(crate) const MAX_OWED_DELETES: usize = 100_000;
+
+/// Deletes to be owed later, each with the server of its key.
+pub(crate) type Later = BTreeMap<Key, Weak<Server>>;
 
 /// What one server is owed.
 #[derive(Debug, Default)]
@@ -26,6 +34,8 @@ struct Book {
     deletes: BTreeMap<Key, Stamp>,
     flush: Option<Stamp>,
     last_stamp: u64,
+    /// Owed once the rest is paid; empty while nothing else is owed.
+    later: Later,
 }
 
 /// Tells a debt from a later one for the same key.
@@ -47,20 +57,44 @@ impl Debts {
         let mut book = self.lock();
         let had_flush = book.flush.is_some();
         for key in keys {
-            book.last_stamp += 1;
-            let stamp = Stamp(book.last_stamp);
+            let stamp = book.stamp();
             if book.flush.is_some() {
                 book.flush = Some(stamp);
             } else {
                 book.deletes.insert(key.clone(), stamp);
                 if book.deletes.len() > MAX_OWED_DELETES {
-                    book.deletes = BTreeMap::new();
-                    book.flush = Some(stamp);
+                    book.owe_flush(stamp);
                 }
             }
         }
         self.publish(&book);
         !had_flush && book.flush.is_some()
+    }
+
+    /// Records that everything must be deleted.
+    pub(crate) fn add_flush(&self) {
+        let mut book = self.lock();
+        let stamp = book.stamp();
+        book.owe_flush(stamp);
+        self.publish(&book);
+    }
+
+    /// Records that `key` of `server` must be deleted once nothing is owed here. False when it is
+    /// to be owed at once: nothing is owed here, or there is no room to remember it.
+    pub(crate) fn add_later(&self, key: &Key, server: &Weak<Server>) -> bool {
+        let mut book = self.lock();
+        let room = book.later.len() < MAX_OWED_DELETES || book.later.contains_key(key);
+        let accepted = room && !book.is_empty();
+        if accepted {
+            book.later.insert(key.clone(), server.clone());
+        }
+        accepted
+    }
+
+    /// What is to be owed now that nothing else is: empty as long as something is.
+    pub(crate) fn take_later(&self) -> Later {
+        let mut book = self.lock();
+        if book.is_empty() { std::mem::take(&mut book.later) } else { Later::new() }
     }
 
     /// Whether nothing is owed.
@@ -124,6 +158,22 @@ impl Debts {
     }
 }
 
+impl Book {
+    fn is_empty(&self) -> bool {
+        self.deletes.is_empty() && self.flush.is_none()
+    }
+
+    fn stamp(&mut self) -> Stamp {
+        self.last_stamp += 1;
+        Stamp(self.last_stamp)
+    }
+
+    fn owe_flush(&mut self, stamp: Stamp) {
+        self.deletes = BTreeMap::new();
+        self.flush = Some(stamp);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,5 +220,23 @@ mod tests {
         };
         debts.flush_paid(stamp);
         assert!(debts.is_empty());
+    }
+
+    #[test]
+    fn what_is_for_later_comes_once_nothing_is_owed() {
+        let debts = Debts::default();
+        assert!(!debts.add_later(&key("tag"), &Weak::new()), "nothing to wait for");
+        debts.add([&key("a")]);
+        assert!(debts.add_later(&key("tag"), &Weak::new()));
+        assert!(debts.take_later().is_empty());
+        debts.add_flush();
+        assert_eq!(debts.figures(), (0, true));
+        let Owed::Flush(stamp) = debts.next(1) else {
+            panic!("a flush is owed");
+        };
+        debts.flush_paid(stamp);
+        assert!(debts.is_empty());
+        assert_eq!(debts.take_later().into_keys().collect::<Vec<_>>(), [key("tag")]);
+        assert!(debts.take_later().is_empty());
     }
 }

@@ -17,7 +17,8 @@ pub struct ServerHealth {
     pub failures: u64,
     /// Keys that must be deleted there before it is read again.
     pub owed_deletes: usize,
-    /// Too many deletes were owed: the server must be flushed before it is read again.
+    /// Too many deletes were owed, or a flush was not answered: the server must be flushed before it
+    /// is read again.
     pub flush_owed: bool,
     /// Connections that an operation is using.
     pub connections_in_use: usize,

@@ -32,9 +32,9 @@
 //!   another request.
 //! - Every operation ends within [`Config::timeout`]. A server that keeps failing is left alone and
 //!   probed (breaker.rs): using it fails at once.
-//! - A delete or plain set that was not confirmed is remembered, and applied as a delete before
-//!   anything else is sent to that server, also in the background (settler.rs). This holds within
-//!   the process: it is not written down anywhere.
+//! - A delete, plain set or flush that was not confirmed is remembered, and applied as a delete or
+//!   flush before anything else is sent to that server, also in the background (settler.rs). This
+//!   holds within the process: it is not written down anywhere.
 //! - Passwords appear in no message and no `Debug`.
 
 mod addr;

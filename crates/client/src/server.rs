@@ -2,8 +2,8 @@
 //! them.
 //!
 //! What must stay true: no command is sent while deletes are owed; whatever happens to a group
-//! (failure, deadline, its task cancelled), every delete and plain set in it that was not answered
-//! is owed before anyone learns of the failure.
+//! (failure, deadline, its task cancelled), every delete, plain set and flush in it that was not
+//! answered is owed before anyone learns of the failure.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -98,6 +98,19 @@ impl Server {
         }
         if !self.debts.is_empty() {
             settler::start(self);
+        }
+    }
+
+    /// Records that everything must be deleted before anything is read here again.
+    fn owe_flush(self: &Arc<Self>) {
+        self.debts.add_flush();
+        settler::start(self);
+    }
+
+    /// Owes the delete of `key` to `server` once nothing is owed here any more.
+    pub(crate) fn owe_later(&self, server: &Arc<Self>, key: &Key) {
+        if !self.debts.add_later(key, &Arc::downgrade(server)) {
+            server.owe([key]);
         }
     }
 
@@ -218,6 +231,11 @@ impl Server {
                         self.debts.delete_paid(key, *stamp);
                     }
                 }
+            }
+        }
+        for (key, server) in self.debts.take_later() {
+            if let Some(server) = server.upgrade() {
+                server.owe([&key]);
             }
         }
         Ok(())
@@ -343,15 +361,21 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Owes the delete of every key whose removal or replacement was not confirmed.
+    /// Owes the delete of every key whose removal or replacement was not confirmed, and a flush
+    /// that was not answered.
     fn owe_unanswered(&self) {
-        let mut owed = self.commands.iter().enumerate().filter_map(|(index, command)| {
-            let confirmed =
-                self.replies.get(index).is_some_and(|reply| !leaves_old(command, reply));
-            if confirmed { None } else { invalidated_key(command) }
+        let unconfirmed = self.commands.iter().enumerate().filter(|(index, command)| {
+            self.replies.get(*index).is_none_or(|reply| leaves_old(command, reply))
         });
-        if let Some(first) = owed.next() {
-            self.server.owe(std::iter::once(first).chain(owed));
+        let mut owed = Vec::new();
+        for (_, command) in unconfirmed {
+            match command {
+                Command::FlushAll => self.server.owe_flush(),
+                _ => owed.extend(invalidated_key(command)),
+            }
+        }
+        if !owed.is_empty() {
+            self.server.owe(owed);
         }
     }
 }

@@ -51,9 +51,11 @@ impl CacheKey {
             Repr::Parts(encoded) => encoded,
             Repr::Verbatim(key) => return Self::new(key).with(part),
         };
-        let part = part.to_string();
-        // Writing to a String cannot fail.
-        let _ = write!(encoded, ":{}:{part}", part.len());
+        let start = encoded.len();
+        // Written once: a part need not print the same twice. Writing to a String cannot fail.
+        let _ = write!(encoded, "{part}");
+        let length = format!(":{}:", encoded.len() - start);
+        encoded.insert_str(start, &length);
         Self(Repr::Parts(encoded))
     }
 

@@ -87,7 +87,7 @@ async fn a_body_runs_once_and_costs_one_look_up(rig: Rig) {
     assert_eq!(first, "<b>a&lt;</b><b>b</b><b>c</b><b>d</b><b>e</b>|&lt;x&gt;");
     assert_eq!(runs, 5);
     assert_eq!((cost.gets, cost.hits, cost.misses), (5, 0, 5));
-    assert_eq!(cost.round_trips, trips(3), "look, guard, fill");
+    assert_eq!(cost.round_trips, trips(4), "look, guard, and a fill in two");
 
     let ((second, runs), cost) = figures(site.page(users(&names))).await;
     assert_eq!((second, runs), (first, 0));

@@ -3,15 +3,19 @@
 mod session_support;
 mod support;
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use http::{Request, StatusCode};
+use http_body_util::BodyExt;
 use larder::client::{Client, Config};
-use larder::sessions::{Secure, SessionError};
-use larder::{Backend, Cache};
+use larder::pages::PageCache;
+use larder::sessions::{Secure, Session, SessionError};
+use larder::{Backend, Cache, Ttl};
 use larder_peers::Memcached;
 use session_support::{Answer, Site, reply};
 use support::dead_cache;
+use tower::{Layer, ServiceExt, service_fn};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -47,6 +51,7 @@ async fn a_read_sets_no_cookie_but_keeps_shared_caches_off() {
             assert_eq!(answer.text, cookie.is_empty().to_string());
             assert_eq!(answer.cookie(), None);
             assert_eq!(answer.header("vary"), Some("Cookie"));
+            assert_eq!(answer.header("cache-control"), Some("private, no-cache"));
         }
     }
     let site = &sites()[0];
@@ -120,6 +125,53 @@ async fn a_response_with_a_cookie_is_never_public() {
         let answer = answer.await;
         let varies = answer.headers.get_all("vary").iter().count();
         assert_eq!((answer.header("cache-control").unwrap(), varies), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_looked_into_a_session_is_never_public() {
+    let site = &sites()[0];
+    let cookie = site.begin("user", "ann").await;
+    for (status, given, expected) in [
+        (200, "public, max-age=60", "private, no-cache"),
+        (200, "no-cache", "private, no-cache"),
+        (200, "max-age=60, Private", "max-age=60, Private"),
+        (200, "no-store", "no-store"),
+        (500, "max-age=60", "private, no-cache"),
+    ] {
+        let request = Request::get("/").header("cookie", &cookie).body(()).unwrap();
+        let answer = site.send(request, async move |session| {
+            session.get::<String>("user").await.unwrap();
+            let mut response = reply(StatusCode::from_u16(status).unwrap(), String::new());
+            response.headers_mut().insert("cache-control", given.parse().unwrap());
+            response
+        });
+        assert_eq!(answer.await.header("cache-control"), Some(expected), "{given}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_cache_outside_keeps_nothing_that_looked_into_a_session() {
+    for site in sites() {
+        let cookie = site.begin("user", "ann").await;
+        let pages = PageCache::new(Cache::in_process(1 << 20)).ttl(Ttl::Never);
+        let greet = service_fn(async |request: Request<()>| {
+            let session = Session::from_extensions(request.extensions()).unwrap();
+            let user: Option<String> = session.get("user").await.unwrap();
+            Ok::<_, Infallible>(reply(StatusCode::OK, format!("hello {user:?}")))
+        });
+        let app = pages.layer().layer(site.layer.layer(greet));
+        let visit = async || {
+            let request = Request::get("/").header("host", "localhost").header("cookie", &cookie);
+            let response = app.clone().oneshot(request.body(()).unwrap()).await.unwrap();
+            response.into_body().collect().await.unwrap().to_bytes()
+        };
+        assert_eq!(visit().await, "hello Some(\"ann\")");
+        assert_eq!(visit().await, "hello Some(\"ann\")");
+        site.sign_out(&cookie).await;
+        assert_eq!(visit().await, "hello None", "nothing of the page is left");
+        let counts = pages.counts();
+        assert_eq!((counts.hits, counts.stored), (0, 0));
     }
 }
 

@@ -4,6 +4,10 @@
 mod support;
 mod session_support;
 
+use larder::client::{Client, Config};
+use larder::{Backend, Cache};
+use larder_peers::Memcached;
+use session_support::road::Road;
 use session_support::{Site, Stopped};
 use support::Rig;
 use tokio::sync::oneshot;
@@ -139,6 +143,31 @@ async fn a_cancelled_save_leaves_nothing_stale(rig: Rig) {
     save.abort();
     assert!(save.await.unwrap_err().is_cancelled());
     assert_eq!(site.read(&cookie, "late").await, "yes", "the table has it");
+}
+
+/// A server that was slow carries out, after the sign-out, what the client has long given up on.
+#[tokio::test]
+async fn what_a_new_session_wrote_too_late_does_not_bring_it_back() {
+    let server = Memcached::plain();
+    let road = Road::to(server.addr()).await;
+    let config = Config::new(vec![road.addr.to_string().parse().unwrap()]);
+    let backend = Backend::memcached(Client::new(config).unwrap());
+    let site = Site::cached_db(&Cache::builder(backend).build().unwrap());
+    let mut stopped = site.table.stop_at("inserted");
+    let begin = {
+        let site = site.clone();
+        tokio::spawn(async move { site.begin("user", "ann").await })
+    };
+    stopped.reached().await;
+    let mut late = road.hold_next();
+    stopped.go_on();
+    late.caught().await;
+    let cookie = begin.await.unwrap();
+    assert_eq!(site.read(&cookie, "user").await, "ann");
+    site.sign_out(&cookie).await;
+    assert_eq!(site.read(&cookie, "user").await, "-");
+    late.deliver().await;
+    assert_eq!(site.read(&cookie, "user").await, "-");
 }
 
 async fn count_up(site: &Site, cookie: &str) {

@@ -1,4 +1,5 @@
-//! Private real processes for the tests: memcached, PostgreSQL, MariaDB and a browser.
+//! Private real processes for the tests: memcached, PostgreSQL, MariaDB, a browser, and programs of
+//! this workspace.
 //!
 //! Each peer is started for one owner on a temporary loopback port with its files in a scratch
 //! directory, and is killed when its value is dropped. What must stay true:
@@ -16,6 +17,7 @@ mod mariadb;
 mod memcached;
 mod postgres;
 mod process;
+mod program;
 mod requirements;
 mod scratch;
 
@@ -23,4 +25,5 @@ pub use chrome::{ChromeDriver, chromium_args};
 pub use mariadb::MariaDb;
 pub use memcached::Memcached;
 pub use postgres::Postgres;
+pub use program::{Program, Running};
 pub use requirements::{Probe, Requirement, required};

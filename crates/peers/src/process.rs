@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -22,12 +22,18 @@ use std::time::{Duration, Instant};
 use crate::requirements;
 use crate::scratch::User;
 
+/// How long a peer may take until it is ready.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// How to start a process.
 #[derive(Debug, Clone)]
 pub(crate) struct Launch {
     program: PathBuf,
     args: Vec<OsString>,
-    env: Vec<(&'static str, OsString)>,
+    env: Vec<(OsString, OsString)>,
+    /// Whether this process's own variables are kept from it.
+    clean: bool,
+    directory: PathBuf,
     user: Option<User>,
     log: PathBuf,
 }
@@ -35,13 +41,13 @@ pub(crate) struct Launch {
 impl Launch {
     /// `program` as `user` (or as this process's user), its output appended to `log`.
     pub(crate) fn new(program: &str, user: Option<User>, log: PathBuf) -> Launch {
-        Launch {
-            program: requirements::program(program),
-            args: Vec::new(),
-            env: Vec::new(),
-            user,
-            log,
-        }
+        Launch::path(requirements::program(program), user, log)
+    }
+
+    /// The same for a program by its path.
+    pub(crate) fn path(program: PathBuf, user: Option<User>, log: PathBuf) -> Launch {
+        let (args, env, directory) = (Vec::new(), Vec::new(), PathBuf::from("/"));
+        Launch { program, args, env, clean: false, directory, user, log }
     }
 
     /// Appends arguments.
@@ -51,8 +57,20 @@ impl Launch {
     }
 
     /// Sets an environment variable.
-    pub(crate) fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Launch {
-        self.env.push((name, value.into()));
+    pub(crate) fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Launch {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Gives it none of this process's own variables.
+    pub(crate) fn clean_env(mut self) -> Launch {
+        self.clean = true;
+        self
+    }
+
+    /// Starts it in `directory` (default: the root).
+    pub(crate) fn directory(mut self, directory: PathBuf) -> Launch {
+        self.directory = directory;
         self
     }
 
@@ -71,6 +89,9 @@ impl Launch {
 
     fn command(&self) -> Command {
         let mut command = Command::new(requirements::program("setpriv"));
+        if self.clean {
+            command.env_clear();
+        }
         command.args(["--pdeathsig", "KILL"]);
         if let Some(user) = self.user {
             command.arg(format!("--reuid={}", user.uid));
@@ -84,7 +105,7 @@ impl Launch {
             .arg(&self.program)
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .current_dir("/")
+            .current_dir(&self.directory)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle of the log"))
             .stderr(log)
@@ -151,12 +172,25 @@ impl Process {
         self.kill();
     }
 
+    /// Waits for it to end by itself; `None` if it takes longer than `limit`.
+    pub(crate) fn ends(&mut self, limit: Duration) -> Option<ExitStatus> {
+        wait_until(limit, || !self.is_running());
+        self.child.try_wait().expect("wait for a child")
+    }
+
     /// Waits until `ready` says so, or the process ends, or it takes too long. Returns whether it is
     /// ready: the caller may then try another port.
     pub(crate) fn becomes_ready(&mut self, ready: impl Fn() -> bool) -> bool {
-        let done = wait_until(Duration::from_secs(60), || !self.is_running() || ready());
+        let done = wait_until(PATIENCE, || !self.is_running() || ready());
         // Still running: so it was this process that answered, not another on the same port.
         done && self.is_running()
+    }
+
+    /// Waits until what it has printed satisfies `enough`, or it ends, or it takes too long. Returns
+    /// whether it is enough.
+    pub(crate) fn prints(&mut self, enough: impl Fn(&str) -> bool) -> bool {
+        wait_until(PATIENCE, || enough(&self.log()) || !self.is_running());
+        enough(&self.log())
     }
 
     /// What it has printed.

@@ -1,12 +1,15 @@
 //! What a peer borrows from the machine: a scratch directory, a port, an unprivileged user.
 //!
-//! Scratch directories carry the id of the process that made them. One whose process is gone (a
-//! test that was killed, or kept its peer in a `static`) is removed by the next run.
+//! Scratch directories carry the id of the process that made them. Those that are left when it ends
+//! (it was killed, or kept its peer in a `static`) are removed by a shell that waits for that end;
+//! what even the shell left, by a later run.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -37,15 +40,19 @@ impl User {
 
 /// A new private directory, owned by `user` if one is given, removed when dropped.
 pub(crate) fn directory(kind: &str, user: Option<User>) -> TempDir {
-    static SWEPT: Once = Once::new();
-    SWEPT.call_once(sweep);
-    let prefix = format!("{PREFIX}{}-{kind}-", std::process::id());
+    // Never dropped, so that the shell's pipe is closed by the end of this process.
+    static CLEANER: OnceLock<Child> = OnceLock::new();
+    CLEANER.get_or_init(|| {
+        sweep();
+        clean_up_after(&std::env::temp_dir().join(own_prefix()))
+    });
+    let prefix = format!("{}{kind}-", own_prefix());
     let dir = tempfile::Builder::new().prefix(&prefix).tempdir().expect("a scratch directory");
     give(dir.path(), user);
     dir
 }
 
-/// A path for a directory that something else creates; removed by a later run's sweep.
+/// A path for a directory that something else creates; removed when this process ends.
 pub(crate) fn unowned_path(kind: &str) -> PathBuf {
     directory(kind, None).keep()
 }
@@ -87,6 +94,22 @@ fn lookup(passwd: &str, name: &str) -> Option<User> {
         let gid = fields.next()?.parse().ok()?;
         Some(User { uid, gid })
     })
+}
+
+/// What the names of this process's scratch directories begin with.
+fn own_prefix() -> String {
+    format!("{PREFIX}{}-", std::process::id())
+}
+
+/// Starts the shell that removes everything whose path begins with `prefix` once this process has
+/// closed its pipe. A peer may still be dying then, and writing, so it tries more than once.
+fn clean_up_after(prefix: &Path) -> Child {
+    const SCRIPT: &str = "read -r _; for n in 1 2 3; do rm -rf -- \"$1\"* && break; sleep 1; done";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", SCRIPT, "cleaner"]).arg(prefix);
+    // In a group of its own: Ctrl-C must not reach it.
+    shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    shell.spawn().expect("sh runs")
 }
 
 /// Removes the scratch directories of processes that are gone.
@@ -137,6 +160,20 @@ mod tests {
         assert_eq!(owner(name), Some(std::process::id()));
         assert_eq!(owner("larder-peer-x"), None);
         assert_eq!(owner("other-12-x"), None);
+    }
+
+    #[test]
+    fn what_is_left_is_removed_at_the_end() {
+        let outer = directory("outer", None);
+        for name in ["mine-a", "mine-b", "other"] {
+            std::fs::create_dir_all(outer.path().join(name).join("deep")).unwrap();
+        }
+        let mut cleaner = clean_up_after(&outer.path().join("mine-"));
+        drop(cleaner.stdin.take());
+        assert!(cleaner.wait().unwrap().success());
+        let left: Vec<_> = std::fs::read_dir(outer.path()).unwrap().flatten().collect();
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].file_name(), "other");
     }
 
     #[test]

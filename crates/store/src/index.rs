@@ -99,7 +99,13 @@ mod tests {
         slab.grow();
         let mut add = |key: &[u8]| {
             let key_bytes = u32::try_from(key.len()).unwrap();
-            let entry = Entry { data: key.into(), key_bytes, hash: 42, cas: 1, ..Entry::default() };
+            let entry = Entry {
+                data: key.to_vec().into(),
+                key_bytes,
+                hash: 42,
+                cas: 1,
+                ..Entry::default()
+            };
             let slot = slab.take(entry).unwrap();
             index.insert(&mut slab, slot);
             slot

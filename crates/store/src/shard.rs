@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::index::Index;
 use crate::queue::Queue;
 use crate::slab::{CHUNK_BYTES, Entry, NEVER, NIL, Slab, allocation_bytes};
@@ -308,16 +310,16 @@ impl Shard {
 /// An entry as callers see it.
 pub(crate) fn item(entry: &Entry, now: u64) -> Item<'_> {
     let left = (entry.expires != NEVER).then(|| Duration::from_millis(entry.expires - now));
-    Item { value: entry.value(), flags: entry.flags, cas: entry.cas, ttl: left }
+    Item { value: entry.value(), flags: entry.flags, cas: entry.cas, ttl: left, data: &entry.data }
 }
 
 /// Three parts in one allocation of exactly their size.
-fn concat(parts: [&[u8]; 3]) -> Box<[u8]> {
+fn concat(parts: [&[u8]; 3]) -> Bytes {
     let mut data = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
     for part in parts {
         data.extend_from_slice(part);
     }
-    data.into_boxed_slice()
+    data.into()
 }
 
 fn same(what: &str, counted: usize, noted: usize) -> Result<(), String> {

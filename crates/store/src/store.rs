@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::clock::Clock;
 use crate::shard::{At, Meta, NoRoom, Reason, Shard, item};
 use crate::slab::NEVER;
@@ -62,6 +64,16 @@ pub struct Item<'a> {
     pub cas: u64,
     /// The time left, in whole milliseconds; `None`: it does not expire.
     pub ttl: Option<Duration>,
+    /// Key and value.
+    pub(crate) data: &'a Bytes,
+}
+
+impl Item<'_> {
+    /// The value, to be kept beyond the read. Nothing is copied: the memory is the engine's, and
+    /// outlives the item's eviction for as long as the value is kept.
+    pub fn to_bytes(&self) -> Bytes {
+        self.data.slice(self.data.len() - self.value.len()..)
+    }
 }
 
 /// When [`Store::store`] stores, and what.

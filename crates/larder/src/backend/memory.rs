@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use larder_client::{Command, Direction, Item, Reply, StoreMode, StoreOutcome};
 use larder_store::{Arith, Clock, Mode, Outcome, Store};
 
@@ -36,7 +35,7 @@ impl Memory {
         let store = &self.store;
         match command {
             Command::Get { key } => Reply::Item(store.get(key.as_bytes(), |item| Item {
-                value: Bytes::copy_from_slice(item.value),
+                value: item.to_bytes(),
                 flags: item.flags,
                 cas: item.cas,
             })),

@@ -88,7 +88,9 @@ impl Backend {
     /// Runs `commands` in order; one reply each.
     pub(crate) async fn batch(&self, commands: Vec<Command>) -> Batch {
         match &self.0 {
-            Kind::Memcached(client) => client.batch(commands).await,
+            // Boxed, so that the future of every cache operation stays small: futures are moved,
+            // and a page from memory would pay for the room that a page from a server needs.
+            Kind::Memcached(client) => Box::pin(client.batch(commands)).await,
             Kind::Memory(memory) => {
                 let replies = commands.into_iter().map(|command| Ok(memory.run(command))).collect();
                 Batch { replies, round_trips: 0 }

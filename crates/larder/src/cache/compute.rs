@@ -1,25 +1,33 @@
 //! A value and how to make it: look up, or compute once and store.
 
 use std::future::Future;
+use std::time::Duration;
 
+use bytes::Bytes;
+use larder_client::StoreMode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout_at};
 
 use super::Cache;
-use super::flight::{Flight, Lead, Part, State};
-use super::guard::{Guard, Probe};
+use super::flight::{Flight, Lead, Moment, Part, State};
+use super::guard::{Guard, PLACEHOLDER_SECONDS};
 use super::values::{decode, encode};
 use super::wire::Fetched;
 use crate::envelope::Payload;
 use crate::key::{CacheKey, WireKey};
 use crate::ttl::Ttl;
 
+/// How long a task waits for another's computation, as long as that could still be stored.
+const PATIENCE: Duration = Duration::from_secs(PLACEHOLDER_SECONDS as u64);
+
 /// What a task that missed saw on the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Seen {
-    Absent,
-    /// A placeholder, or something unreadable, with this CAS.
-    Placeholder(u64),
+    /// No value; this is how to put a placeholder there.
+    Vacant(StoreMode),
+    /// The placeholder with this token.
+    Placeholder(Bytes),
     /// The server did not answer.
     Nothing,
 }
@@ -27,11 +35,11 @@ enum Seen {
 /// What came of waiting for another task's computation.
 enum Waited {
     Value(Payload),
-    /// Look again: the leader gave up, or what was seen does not fit yet.
+    /// Look again: the leader gave up, or its value was too old for this task.
     LookAgain,
     /// The flight began before an invalidation that this task must see.
     Unfit,
-    /// The leader's computation failed.
+    /// The leader's computation failed, or takes too long.
     Alone,
 }
 
@@ -42,8 +50,15 @@ impl Cache {
     /// like any other. If the key is invalidated while `compute` runs, its value is returned to
     /// those who asked before, and not stored. When the cache is down, `compute` runs.
     ///
+    /// A `compute` may use the cache, other keys of `get_or_compute` included. But keys that need
+    /// each other in a circle, or a key that needs itself, wait for themselves: after a minute,
+    /// when what is computed could not be stored any more, every waiting task computes alone.
+    ///
     /// # Errors
     /// Those of `compute`; nothing is stored then.
+    ///
+    /// # Panics
+    /// Where tasks wait for each other outside of a Tokio runtime with time enabled.
     pub async fn get_or_compute<T, E, F, Fut>(
         &self,
         key: impl Into<CacheKey>,
@@ -55,39 +70,12 @@ impl Cache {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let (wire, ttl) = (self.wire(&key.into()), ttl.into());
-        // The flight found not to fit once already, and the one found not to fit for good.
-        let (mut doubted, mut unfit) = (None, None);
-        loop {
-            let seen = match self.look(&wire).await {
-                Ok(value) => return Ok(value),
-                Err(seen) => seen,
-            };
-            if self.backend().is_null() {
-                return compute().await;
-            }
-            let flight = match self.inner().flights.enter(&wire, unfit) {
-                Part::Lead(lead) => return self.lead(lead, wire, ttl, seen, compute).await,
-                Part::Wait(flight) => flight,
-            };
-            let id = flight.id();
-            match wait(flight, seen).await {
-                Waited::Value(payload) => {
-                    if let Some(value) = decode(&payload) {
-                        return Ok(value);
-                    }
-                    unfit = Some(id);
-                }
-                Waited::LookAgain => {}
-                Waited::Unfit if doubted == Some(id) => unfit = Some(id),
-                Waited::Unfit => doubted = Some(id),
-                Waited::Alone => {
-                    let guard = self.guard_from(&wire, seen);
-                    let value = compute().await?;
-                    guard.fill(&value, ttl).await;
-                    return Ok(value);
-                }
-            }
+        let wire = self.wire(&key.into());
+        match self.look(&wire).await {
+            Ok(value) => Ok(value),
+            Err(_) if self.backend().is_null() => compute().await,
+            // Boxed, so that a hit does not carry the room for a miss.
+            Err(seen) => Box::pin(self.share(wire, ttl.into(), seen, compute)).await,
         }
     }
 
@@ -117,16 +105,55 @@ impl Cache {
     }
 
     async fn look<T: DeserializeOwned>(&self, wire: &WireKey) -> Result<T, Seen> {
-        match self.fetch(std::slice::from_ref(wire)).await.pop() {
-            Some(Fetched::Hit { payload, cas }) => decode(&payload).ok_or_else(|| {
-                self.note_unusable();
-                Seen::Placeholder(cas)
-            }),
-            Some(Fetched::Leased { cas, .. } | Fetched::Unreadable { cas }) => {
-                Err(Seen::Placeholder(cas))
+        let found = self.fetch(std::slice::from_ref(wire), |_, payload| decode(payload)).await;
+        match found.into_iter().next().unwrap_or(Fetched::Unavailable) {
+            Fetched::Hit { value, .. } => Ok(value),
+            Fetched::Leased { token, .. } => Err(Seen::Placeholder(token)),
+            other => Err(other.vacancy().map_or(Seen::Nothing, Seen::Vacant)),
+        }
+    }
+
+    /// After a miss: leads the computation, or waits for the task that does.
+    async fn share<T, E, F, Fut>(
+        &self,
+        wire: WireKey,
+        ttl: Ttl,
+        mut seen: Seen,
+        compute: F,
+    ) -> Result<T, E>
+    where
+        T: Serialize + DeserializeOwned,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let (asked, deadline) = (Moment::now(), Instant::now() + PATIENCE);
+        // The flight found not to fit once already, and the one found not to fit for good.
+        let (mut doubted, mut unfit) = (None, None);
+        loop {
+            let flight = match self.inner().flights.enter(&wire, unfit) {
+                Part::Lead(lead) => return self.lead(lead, wire, ttl, seen, compute).await,
+                Part::Wait(flight) => flight,
+            };
+            let id = flight.id();
+            match timeout_at(deadline, wait(flight, &seen, asked)).await {
+                Ok(Waited::Value(payload)) => match decode(&payload) {
+                    Some(value) => return Ok(value),
+                    None => unfit = Some(id),
+                },
+                Ok(Waited::LookAgain) => {}
+                Ok(Waited::Unfit) if doubted == Some(id) => unfit = Some(id),
+                Ok(Waited::Unfit) => doubted = Some(id),
+                Ok(Waited::Alone) | Err(_) => {
+                    let guard = Guard::seen(self, wire, seen.token());
+                    let value = compute().await?;
+                    guard.fill(&value, ttl).await;
+                    return Ok(value);
+                }
             }
-            Some(Fetched::Absent) => Err(Seen::Absent),
-            Some(Fetched::Unavailable) | None => Err(Seen::Nothing),
+            seen = match self.look(&wire).await {
+                Ok(value) => return Ok(value),
+                Err(seen) => seen,
+            };
         }
     }
 
@@ -144,20 +171,17 @@ impl Cache {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let mut guard = self.guard_from(&wire, seen);
-        if seen == Seen::Absent {
-            match self.lease(&wire).await {
+        let token = match seen {
+            Seen::Vacant(mode) => match self.claim(&wire, mode).await {
                 // Another process has just filled it.
-                Probe::Hit { payload, cas } => match decode(&payload) {
-                    Some(value) => return Ok(value),
-                    None => guard = Guard::new(self, wire, Some(cas)),
-                },
-                Probe::Miss { cas } => guard = Guard::new(self, wire, cas),
-                Probe::Unavailable => {}
-            }
-        }
-        let cas = guard.cas();
-        lead.computing(cas);
+                Fetched::Hit { value, .. } => return Ok(value),
+                Fetched::Leased { token, .. } => Some(token),
+                _ => None,
+            },
+            seen => seen.token(),
+        };
+        let guard = Guard::seen(self, wire, token.clone());
+        let start = lead.computing(token);
         let value = match compute().await {
             Ok(value) => value,
             Err(error) => {
@@ -167,44 +191,44 @@ impl Cache {
         };
         match encode(&value) {
             Some(payload) => {
-                lead.land(cas, payload.clone());
+                lead.land(start, payload.clone());
                 guard.store(payload, ttl).await;
             }
             None => lead.fail(),
         }
         Ok(value)
     }
+}
 
-    fn guard_from(&self, wire: &WireKey, seen: Seen) -> Guard {
-        let cas = match seen {
-            Seen::Placeholder(cas) => Some(cas),
-            Seen::Absent | Seen::Nothing => None,
-        };
-        Guard::new(self, wire.clone(), cas)
+impl Seen {
+    fn token(self) -> Option<Bytes> {
+        match self {
+            Self::Placeholder(token) => Some(token),
+            Self::Vacant(_) | Self::Nothing => None,
+        }
     }
 }
 
-/// Waits for a flight's value, if this task may have it: only a guard that was seen on the server
-/// proves that nothing was invalidated since the computation began.
-async fn wait(mut flight: Flight, seen: Seen) -> Waited {
-    let Some(state) = flight.reach(|state| !matches!(state, State::Boarding)).await else {
+/// Waits for a flight's value, if it cannot be older than what this task `asked` for.
+async fn wait(mut flight: Flight, seen: &Seen, asked: Moment) -> Waited {
+    let start = match flight.reach(|state| !matches!(state, State::Boarding)).await {
+        Some(State::Computing(start) | State::Landed(start, _)) => start,
+        Some(State::Failed) => return Waited::Alone,
+        Some(State::Boarding) | None => return Waited::LookAgain,
+    };
+    let guarded = matches!(seen, Seen::Placeholder(token) if start.token.as_ref() == Some(token));
+    if start.at < asked && !guarded {
+        if *seen != Seen::Nothing {
+            return Waited::Unfit;
+        }
+        // Nothing tells whether the key was invalidated meanwhile. One computation at a time all
+        // the same, and the next one is for all who wait now.
+        flight.ended().await;
         return Waited::LookAgain;
-    };
-    let fits = match state {
-        State::Boarding => false,
-        State::Failed => return Waited::Alone,
-        State::Computing { guard } | State::Landed { guard, .. } => match seen {
-            Seen::Placeholder(cas) => guard == Some(cas),
-            Seen::Nothing => guard.is_none(),
-            Seen::Absent => false,
-        },
-    };
-    if !fits {
-        return Waited::Unfit;
     }
-    let landed = |state: &State| matches!(state, State::Landed { .. } | State::Failed);
-    match flight.reach(landed).await {
-        Some(State::Landed { payload, .. }) => Waited::Value(payload),
+    let done = |state: &State| matches!(state, State::Landed(..) | State::Failed);
+    match flight.reach(done).await {
+        Some(State::Landed(_, payload)) => Waited::Value(payload),
         Some(_) => Waited::Alone,
         None => Waited::LookAgain,
     }

@@ -2,14 +2,15 @@
 //!
 //! The first task that misses leads; others wait for its result. Two rules keep that honest. A
 //! leader that panics, fails or is cancelled drops its [`Lead`], and the waiters are freed to do
-//! the work themselves. And a waiter only takes a result whose guard it has itself seen on the
-//! server: an invalidation between the leader's start and the waiter's arrival removes that guard,
-//! so a value that was already stale when the waiter asked is never handed to it.
+//! the work themselves. And a waiter only takes a result that cannot be older than its question:
+//! either the computation began after the waiter asked, or the waiter has itself seen the leader's
+//! placeholder on the server, which an invalidation in between would have removed.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::envelope::Payload;
@@ -19,11 +20,15 @@ use crate::key::WireKey;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Flights(Arc<Mutex<HashMap<WireKey, Flight>>>);
 
+/// A moment in this process. Of two that were taken, the greater one was taken later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment(u64);
+
 /// One computation, seen by those who wait for it.
 #[derive(Clone, Debug)]
 pub(super) struct Flight {
     /// Tells flights for the same key apart.
-    id: u64,
+    id: Moment,
     state: watch::Receiver<State>,
 }
 
@@ -32,12 +37,19 @@ pub(super) struct Flight {
 pub(super) enum State {
     /// The leader is still asking the cache.
     Boarding,
-    /// The leader computes; `guard` is the CAS of its placeholder, if the cache gave one.
-    Computing { guard: Option<u64> },
+    Computing(Start),
     /// The value, as it goes to the cache.
-    Landed { guard: Option<u64>, payload: Payload },
+    Landed(Start, Payload),
     /// The computation failed; an error cannot be shared, so everybody computes alone.
     Failed,
+}
+
+/// How a computation began.
+#[derive(Clone, Debug)]
+pub(super) struct Start {
+    pub(super) at: Moment,
+    /// The token of the leader's placeholder, if the cache gave it one.
+    pub(super) token: Option<Bytes>,
 }
 
 /// The duty to compute, with everybody waiting on it. Dropped without a result, it frees them.
@@ -45,7 +57,7 @@ pub(super) enum State {
 pub(super) struct Lead {
     flights: Arc<Mutex<HashMap<WireKey, Flight>>>,
     key: WireKey,
-    id: u64,
+    id: Moment,
     state: watch::Sender<State>,
 }
 
@@ -56,18 +68,25 @@ pub(super) enum Part {
     Wait(Flight),
 }
 
+impl Moment {
+    pub(super) fn now() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        // Who takes a later moment has seen all that happened before the earlier ones.
+        Self(NEXT.fetch_add(1, Ordering::AcqRel))
+    }
+}
+
 impl Flights {
     /// Joins the flight for `key`, or leads a new one. A flight that the caller found `unfit` is
     /// replaced.
-    pub(super) fn enter(&self, key: &WireKey, unfit: Option<u64>) -> Part {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
+    pub(super) fn enter(&self, key: &WireKey, unfit: Option<Moment>) -> Part {
         let mut flights = lock(&self.0);
         if let Some(flight) = flights.get(key)
             && Some(flight.id) != unfit
         {
             return Part::Wait(flight.clone());
         }
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let id = Moment::now();
         let (sender, receiver) = watch::channel(State::Boarding);
         flights.insert(key.clone(), Flight { id, state: receiver });
         Part::Lead(Lead { flights: self.0.clone(), key: key.clone(), id, state: sender })
@@ -85,7 +104,7 @@ impl Flights {
 }
 
 impl Flight {
-    pub(super) fn id(&self) -> u64 {
+    pub(super) fn id(&self) -> Moment {
         self.id
     }
 
@@ -93,16 +112,24 @@ impl Flight {
     pub(super) async fn reach(&mut self, wanted: impl FnMut(&State) -> bool) -> Option<State> {
         self.state.wait_for(wanted).await.ok().map(|state| state.clone())
     }
+
+    /// Waits until the leader is done in every way: who enters then does not meet this flight.
+    pub(super) async fn ended(&mut self) {
+        self.reach(|_| false).await;
+    }
 }
 
 impl Lead {
-    pub(super) fn computing(&self, guard: Option<u64>) {
-        self.state.send_replace(State::Computing { guard });
+    /// The computation begins now.
+    pub(super) fn computing(&self, token: Option<Bytes>) -> Start {
+        let start = Start { at: Moment::now(), token };
+        self.state.send_replace(State::Computing(start.clone()));
+        start
     }
 
     /// Hands the value to everybody who waits, and to whoever comes until this is dropped.
-    pub(super) fn land(&self, guard: Option<u64>, payload: Payload) {
-        self.state.send_replace(State::Landed { guard, payload });
+    pub(super) fn land(&self, start: Start, payload: Payload) {
+        self.state.send_replace(State::Landed(start, payload));
     }
 
     pub(super) fn fail(&self) {

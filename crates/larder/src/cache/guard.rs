@@ -2,10 +2,15 @@
 //!
 //! A value computed from the database is stale if something invalidated its key after the
 //! computation began to read. Plain `set` cannot know; nor can `add`, because after a delete there
-//! is nothing for it to collide with. So a miss first puts a *placeholder* under the key, whose CAS
-//! is the guard: the fill is a `cas` against it. An invalidation removes or replaces the
-//! placeholder, and the late fill is refused. This needs nothing but `add`, `get` and `cas`, so it
-//! holds on any memcached-protocol server and between any number of processes.
+//! is nothing for it to collide with. So a miss first puts a *placeholder* under the key, with a
+//! *token* that no other placeholder has. The fill looks whether exactly that placeholder is still
+//! there, and replaces it by a `cas`. An invalidation removes or replaces the placeholder, and the
+//! late fill is refused. This needs nothing but `add`, `get` and `cas`, so it holds on any
+//! memcached-protocol server and between any number of processes.
+//!
+//! A CAS number alone would not do for a guard: a server that restarts counts from 1 again, and
+//! gives the same number to another placeholder. Here it only has to hold from the fill's look to
+//! its write.
 //!
 //! The placeholder is a miss to every reader. It expires by itself, and a computation that takes
 //! longer than that is simply not stored.
@@ -19,7 +24,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Cache;
-use super::values::{blob_of, decode, encode};
+use super::values::{blob_of, decode, encode, is_stored};
 use super::wire::{Fetched, Write, blob};
 use crate::activity::Figures;
 use crate::envelope::{Codec, Payload};
@@ -74,8 +79,25 @@ pub(crate) enum Found<T> {
 pub struct Guard {
     cache: Cache,
     key: WireKey,
-    /// The placeholder's CAS; `None` stores nothing.
-    cas: Option<u64>,
+    /// `None` stores nothing.
+    held: Option<Held>,
+}
+
+/// What a fill must find under the key.
+#[derive(Debug)]
+enum Held {
+    /// The placeholder with this token.
+    Placeholder(Bytes),
+    /// This value.
+    Value(Payload),
+}
+
+/// A guard that may store something, and what.
+struct Fill {
+    key: WireKey,
+    held: Held,
+    payload: Payload,
+    exptime: u32,
 }
 
 impl Guard {
@@ -93,21 +115,17 @@ impl Guard {
         self.store(blob(value.into()), ttl.into()).await
     }
 
-    /// Fills many guards of one cache with raw bytes in one round trip; how many were stored.
+    /// Fills many guards of one cache with raw bytes, in two round trips like a single one: one to
+    /// see which guards still hold, one to write. How many were stored.
     pub async fn fill_bytes_many(fills: Vec<(Self, Bytes, Ttl)>) -> usize {
         let fills =
             fills.into_iter().map(|(guard, value, ttl)| (guard, blob(value), ttl)).collect();
         Self::store_many(fills).await
     }
 
-    pub(super) fn cas(&self) -> Option<u64> {
-        self.cas
-    }
-
-    pub(super) fn new(cache: &Cache, key: WireKey, cas: Option<u64>) -> Self {
-        // A server that was told to keep no CAS answers 0, which the binary protocol takes as "do
-        // not compare": such a guard must store nothing.
-        Self { cache: cache.clone(), key, cas: cas.filter(|&cas| cas != 0) }
+    /// The guard of who has seen the placeholder with this token.
+    pub(super) fn seen(cache: &Cache, key: WireKey, token: Option<Bytes>) -> Self {
+        Self { cache: cache.clone(), key, held: token.map(Held::Placeholder) }
     }
 
     pub(super) async fn store(self, payload: Payload, ttl: Ttl) -> bool {
@@ -118,54 +136,66 @@ impl Guard {
         let Some(cache) = fills.first().map(|(guard, ..)| guard.cache.clone()) else {
             return 0;
         };
-        let writes = fills
-            .iter()
-            .filter_map(|(guard, payload, ttl)| {
-                let (mode, exptime) = (StoreMode::Cas(guard.cas?), cache.exptime(*ttl)?);
-                Some(Write { key: &guard.key, mode, payload: payload.clone(), exptime })
-            })
-            .collect::<Vec<_>>();
-        if writes.is_empty() {
+        let able = fills.into_iter().filter_map(|(guard, payload, ttl)| {
+            let (held, exptime) = (guard.held?, cache.exptime(ttl)?);
+            Some(Fill { key: guard.key, held, payload, exptime })
+        });
+        let able: Vec<_> = able.collect();
+        if able.is_empty() {
             return 0;
         }
-        let (mut stored, mut refused) = (0, 0);
-        for outcome in cache.write(writes).await.into_iter().flatten() {
-            match outcome {
-                StoreOutcome::Stored { .. } => stored += 1,
-                StoreOutcome::Exists | StoreOutcome::NotFound => refused += 1,
-                StoreOutcome::NotStored => {}
+        let there = cache.peek(able.iter().map(|fill| &fill.key)).await;
+        let (mut writes, mut refused) = (Vec::new(), 0);
+        for (fill, there) in able.iter().zip(there) {
+            match fill.held.cas(&there) {
+                // A server that keeps no CAS answers 0, which the binary protocol takes as "do not
+                // compare".
+                Some(0) => {}
+                Some(cas) => writes.push(fill.write(cas)),
+                None => refused += u64::from(!matches!(there, Fetched::Unavailable)),
             }
         }
-        cache.note(&Figures { refused_fills: refused, ..Figures::default() });
-        stored
+        cache.fill(writes, refused).await
+    }
+}
+
+impl Held {
+    /// The CAS of what is there, if that is what is held.
+    fn cas(&self, there: &Fetched<Payload>) -> Option<u64> {
+        match (self, there) {
+            (Self::Placeholder(mine), Fetched::Leased { token, cas }) if mine == token => {
+                Some(*cas)
+            }
+            (Self::Value(mine), Fetched::Hit { value, cas }) if mine == value => Some(*cas),
+            _ => None,
+        }
+    }
+}
+
+impl Fill {
+    fn write(&self, cas: u64) -> Write<'_> {
+        let (mode, payload) = (StoreMode::Cas(cas), self.payload.clone());
+        Write { key: &self.key, mode, payload, exptime: self.exptime }
     }
 }
 
 impl Cache {
     /// Looks a value up, ready to fill it.
     pub async fn lookup<T: DeserializeOwned>(&self, key: impl Into<CacheKey>) -> Lookup<T> {
-        let wire = self.wire(&key.into());
-        let probe = self.probe(std::slice::from_ref(&wire)).await.pop();
-        self.answer(wire, probe.unwrap_or(Probe::Unavailable), decode)
+        self.lookup_one(self.wire(&key.into()), decode).await
     }
 
     /// Looks up bytes that a guard stored with [`Guard::fill_bytes`].
     pub async fn lookup_bytes(&self, key: impl Into<CacheKey>) -> Lookup<Bytes> {
-        let wire = self.wire(&key.into());
-        let probe = self.probe(std::slice::from_ref(&wire)).await.pop();
-        self.answer(wire, probe.unwrap_or(Probe::Unavailable), blob_of)
+        self.lookup_one(self.wire(&key.into()), blob_of).await
     }
 
     /// Looks up many: one round trip where all are there, a second one that gets the guards of all
     /// that are not.
     pub async fn lookup_bytes_many(&self, keys: &[CacheKey]) -> Vec<Lookup<Bytes>> {
         let wires: Vec<_> = keys.iter().map(|key| self.wire(key)).collect();
-        let probes = self.probe(&wires).await;
-        wires
-            .into_iter()
-            .zip(probes)
-            .map(|(wire, probe)| self.answer(wire, probe, blob_of))
-            .collect()
+        let found = self.fetch_or_claim(&wires, |_, payload| blob_of(payload), |_| claim()).await;
+        wires.into_iter().zip(found).map(|(wire, fetched)| self.answer(wire, fetched)).collect()
     }
 
     /// A guard taken by force: whatever is under `key` is gone at once, and earlier guards are void.
@@ -177,24 +207,17 @@ impl Cache {
     pub async fn guard(&self, key: impl Into<CacheKey>) -> Guard {
         let wire = self.wire(&key.into());
         self.inner().flights.detach(&wire);
-        let mine = token();
-        let write = Write {
-            key: &wire,
-            mode: StoreMode::Set,
-            payload: placeholder(mine.clone()),
-            exptime: PLACEHOLDER_SECONDS,
-        };
-        let there = self.write_and_fetch(vec![write]).await.pop();
-        let cas = match there {
-            Some(Fetched::Leased { token, cas }) if token == mine => Some(cas),
-            // Another writer came after this one; the value is theirs to fill.
-            _ => None,
-        };
-        Guard::new(self, wire, cas)
+        let token = token();
+        let payload = placeholder(token.clone());
+        let mode = StoreMode::Set;
+        let write = Write { key: &wire, mode, payload, exptime: PLACEHOLDER_SECONDS };
+        let stored = is_stored(self.write(vec![write]).await.pop().flatten());
+        Guard::seen(self, wire, stored.then_some(token))
     }
 
-    /// Stores `value` whatever is there, with the right to replace exactly this value. What reads
-    /// it is not offered to fill the key, as it would be by a placeholder.
+    /// Stores `value` whatever is there, with the right to replace exactly this value, which must
+    /// therefore be like no other. What reads it is not offered to fill the key, as it would be by
+    /// a placeholder.
     pub(crate) async fn set_guarded<T: Serialize + ?Sized>(
         &self,
         key: impl Into<CacheKey>,
@@ -203,29 +226,26 @@ impl Cache {
     ) -> Guard {
         let wire = self.wire(&key.into());
         self.inner().flights.detach(&wire);
-        let (Some(payload), Some(exptime)) = (encode(value), self.exptime(ttl.into())) else {
-            return Guard::new(self, wire, None);
-        };
-        let write = Write { key: &wire, mode: StoreMode::Set, payload: payload.clone(), exptime };
-        let cas = match self.write_and_fetch(vec![write]).await.pop() {
-            Some(Fetched::Hit { payload: there, cas }) if there == payload => Some(cas),
-            _ => None,
-        };
-        Guard::new(self, wire, cas)
+        let mut held = None;
+        if let (Some(payload), Some(exptime)) = (encode(value), self.exptime(ttl.into())) {
+            let mode = StoreMode::Set;
+            let write = Write { key: &wire, mode, payload: payload.clone(), exptime };
+            let stored = is_stored(self.write(vec![write]).await.pop().flatten());
+            held = stored.then_some(Held::Value(payload));
+        }
+        Guard { cache: self.clone(), key: wire, held }
     }
 
     /// Looks a value up with the right to replace exactly this value. Unlike
     /// [`lookup`](Self::lookup), it leaves no placeholder where there is nothing.
     pub(crate) async fn find<T: DeserializeOwned>(&self, key: impl Into<CacheKey>) -> Found<T> {
         let wire = self.wire(&key.into());
-        match self.fetch(std::slice::from_ref(&wire)).await.pop() {
-            Some(Fetched::Hit { payload, cas }) => match decode(&payload) {
-                Some(value) => Found::Value(value, Guard::new(self, wire, Some(cas))),
-                None => {
-                    self.note_unusable();
-                    Found::Nothing
-                }
-            },
+        let read = |_, payload: &Payload| Some((decode(payload)?, payload.clone()));
+        match self.fetch(std::slice::from_ref(&wire), read).await.pop() {
+            Some(Fetched::Hit { value: (value, payload), .. }) => {
+                let held = Some(Held::Value(payload));
+                Found::Value(value, Guard { cache: self.clone(), key: wire, held })
+            }
             Some(Fetched::Unavailable) | None => Found::Unavailable,
             Some(Fetched::Leased { .. } | Fetched::Unreadable { .. } | Fetched::Absent) => {
                 Found::Nothing
@@ -233,75 +253,76 @@ impl Cache {
         }
     }
 
-    /// Fetches every key and puts a placeholder under those that have nothing.
-    pub(super) async fn probe(&self, wires: &[WireKey]) -> Vec<Probe> {
-        let token = token();
-        let placeholder = |_| (placeholder(token.clone()), PLACEHOLDER_SECONDS);
-        let found = self.fetch_or_add(wires, placeholder).await;
-        found.into_iter().map(Probe::from).collect()
+    /// Puts a placeholder under a key without a value; what is there afterwards.
+    pub(super) async fn claim<T: DeserializeOwned>(
+        &self,
+        key: &WireKey,
+        mode: StoreMode,
+    ) -> Fetched<T> {
+        let (payload, exptime) = claim();
+        let write = Write { key, mode, payload, exptime };
+        let there = self.write_and_fetch(vec![write], |_, payload| decode(payload)).await;
+        there.into_iter().next().unwrap_or(Fetched::Unavailable)
     }
 
-    /// Puts a placeholder under a key that had nothing.
-    pub(super) async fn lease(&self, wire: &WireKey) -> Probe {
-        let add = (wire, (placeholder(token()), PLACEHOLDER_SECONDS));
-        let there = self.add_and_fetch(std::iter::once(add)).await.pop();
-        there.map_or(Probe::Unavailable, Probe::from)
+    /// What was found, to the caller: a value, or a guard.
+    pub(super) fn answer<T>(&self, wire: WireKey, fetched: Fetched<T>) -> Lookup<T> {
+        match fetched {
+            Fetched::Hit { value, .. } => Lookup::Hit(value),
+            Fetched::Leased { token, .. } => Lookup::Miss(Guard::seen(self, wire, Some(token))),
+            Fetched::Unreadable { .. } | Fetched::Absent => {
+                Lookup::Miss(Guard::seen(self, wire, None))
+            }
+            Fetched::Unavailable => Lookup::Unavailable(Guard::seen(self, wire, None)),
+        }
     }
 
-    /// What a probe means to the caller: a value that `read` understands, or a guard.
-    pub(super) fn answer<T>(
+    async fn lookup_one<T>(
         &self,
         wire: WireKey,
-        probe: Probe,
-        read: impl FnOnce(&Payload) -> Option<T>,
+        read: impl Fn(&Payload) -> Option<T>,
     ) -> Lookup<T> {
-        match probe {
-            Probe::Hit { payload, cas } => match read(&payload) {
-                Some(value) => Lookup::Hit(value),
-                None => {
-                    self.note_unusable();
-                    Lookup::Miss(Guard::new(self, wire, Some(cas)))
+        let wires = std::slice::from_ref(&wire);
+        let found = self.fetch_or_claim(wires, |_, payload| read(payload), |_| claim()).await;
+        self.answer(wire, found.into_iter().next().unwrap_or(Fetched::Unavailable))
+    }
+
+    /// Writes against guards that held a moment ago, where `refused` did not; how many were stored.
+    async fn fill(&self, writes: Vec<Write<'_>>, mut refused: u64) -> usize {
+        let mut stored = 0;
+        if !writes.is_empty() {
+            for outcome in self.write(writes).await.into_iter().flatten() {
+                match outcome {
+                    StoreOutcome::Stored { .. } => stored += 1,
+                    StoreOutcome::Exists | StoreOutcome::NotFound => refused += 1,
+                    StoreOutcome::NotStored => {}
                 }
-            },
-            Probe::Miss { cas } => Lookup::Miss(Guard::new(self, wire, cas)),
-            Probe::Unavailable => Lookup::Unavailable(Guard::new(self, wire, None)),
-        }
-    }
-}
-
-/// A look-up with its guard, before the value is read.
-#[derive(Debug)]
-pub(super) enum Probe {
-    Hit { payload: Payload, cas: u64 },
-    Miss { cas: Option<u64> },
-    Unavailable,
-}
-
-impl From<Fetched> for Probe {
-    fn from(fetched: Fetched) -> Self {
-        match fetched {
-            Fetched::Hit { payload, cas } => Self::Hit { payload, cas },
-            // An item of another format is as good a guard as a placeholder: a delete voids both.
-            Fetched::Leased { cas, .. } | Fetched::Unreadable { cas } => {
-                Self::Miss { cas: Some(cas) }
             }
-            Fetched::Absent => Self::Miss { cas: None },
-            Fetched::Unavailable => Self::Unavailable,
         }
+        if refused > 0 {
+            self.note(&Figures { refused_fills: refused, ..Figures::default() });
+        }
+        stored
     }
 }
 
-pub(super) fn placeholder(token: Bytes) -> Payload {
+/// A new placeholder and its exptime.
+pub(super) fn claim() -> (Payload, u32) {
+    (placeholder(token()), PLACEHOLDER_SECONDS)
+}
+
+fn placeholder(token: Bytes) -> Payload {
     Payload { codec: Codec::Lease, bytes: token }
 }
 
-/// A name for one round of guards that no other has, in this process or another.
-pub(super) fn token() -> Bytes {
+/// A name that no other placeholder has, in this process or another. It begins with a letter, so
+/// that `incr` does not take it for a number.
+fn token() -> Bytes {
     static PROCESS: OnceLock<u64> = OnceLock::new();
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let process = PROCESS.get_or_init(random_u64);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    Bytes::from(format!("{process:016x}{number:x}"))
+    Bytes::from(format!("p{process:016x}{number:x}"))
 }
 
 /// Random bits from the operating system.

@@ -30,6 +30,7 @@ use flight::Flights;
 
 pub use guard::{Guard, Lookup};
 pub use tags::TagVersions;
+pub(crate) use tags::tag_key;
 
 /// The default size of the in-process cache: 64 MiB, memcached's own default.
 pub const DEFAULT_IN_PROCESS_BYTES: usize = 64 * 1024 * 1024;

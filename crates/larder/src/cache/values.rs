@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Cache;
-use super::wire::{Fetched, Write};
-use crate::activity::Figures;
+use super::guard::PLACEHOLDER_SECONDS;
+use super::wire::{Fetched, Write, opened};
 use crate::envelope::{Codec, Payload};
 use crate::key::{CacheKey, WireKey};
 use crate::ttl::Ttl;
@@ -18,19 +18,20 @@ use crate::ttl::Ttl;
 impl Cache {
     /// The value under `key`; `None` if there is none, it is of another type, or the cache is down.
     pub async fn get<T: DeserializeOwned>(&self, key: impl Into<CacheKey>) -> Option<T> {
-        self.get_many(&[key.into()]).await.pop().flatten()
+        self.get_one(&key.into(), decode).await
     }
 
     /// The values under `keys`, in order, in one round trip.
     pub async fn get_many<T: DeserializeOwned>(&self, keys: &[CacheKey]) -> Vec<Option<T>> {
-        self.get_payloads(keys, decode).await
+        let wires: Vec<_> = keys.iter().map(|key| self.wire(key)).collect();
+        let found = self.fetch(&wires, |_, payload| decode(payload)).await;
+        found.into_iter().map(Fetched::value).collect()
     }
 
     /// The raw bytes under `key`, as written by [`set_bytes`](Self::set_bytes), by a guard, or by
     /// another program.
     pub async fn get_bytes(&self, key: impl Into<CacheKey>) -> Option<Bytes> {
-        let found = self.get_payloads(&[key.into()], |payload| Some(payload.bytes.clone())).await;
-        found.into_iter().next().flatten()
+        self.get_one(&key.into(), |payload| Some(payload.bytes.clone())).await
     }
 
     /// Whether there is a value under `key`.
@@ -46,7 +47,7 @@ impl Cache {
         value: &T,
         ttl: impl Into<Ttl>,
     ) -> bool {
-        self.store_one(key.into(), encode(value), ttl.into(), StoreMode::Set).await
+        self.store_one(&key.into(), encode(value), ttl.into(), StoreMode::Set).await
     }
 
     /// Stores many values for the same time, in one round trip; which were stored.
@@ -60,6 +61,7 @@ impl Cache {
             self.remove(&wires).await;
             return vec![false; values.len()];
         };
+        wires.iter().for_each(|wire| self.inner().flights.detach(wire));
         let payloads: Vec<_> = values.iter().map(|(_, value)| encode(value)).collect();
         let writes = wires
             .iter()
@@ -84,7 +86,7 @@ impl Cache {
         ttl: impl Into<Ttl>,
     ) -> bool {
         let payload = Payload { codec: Codec::Plain, bytes: value.into() };
-        self.store_one(key.into(), Some(payload), ttl.into(), StoreMode::Set).await
+        self.store_one(&key.into(), Some(payload), ttl.into(), StoreMode::Set).await
     }
 
     /// Stores `value` if there is none under `key`. Whether it was stored.
@@ -95,14 +97,14 @@ impl Cache {
         ttl: impl Into<Ttl>,
     ) -> bool {
         let (key, payload, ttl) = (key.into(), encode(value), ttl.into());
-        if self.store_one(key.clone(), payload.clone(), ttl, StoreMode::Add).await {
+        if self.store_one(&key, payload.clone(), ttl, StoreMode::Add).await {
             return true;
         }
         // A placeholder is in the way of `add`, but is not a value.
         let wire = self.wire(&key);
-        match self.fetch(std::slice::from_ref(&wire)).await.pop() {
-            Some(Fetched::Leased { cas, .. }) => {
-                self.store_one(key, payload, ttl, StoreMode::Cas(cas)).await
+        match self.peek(std::iter::once(&wire)).await.pop() {
+            Some(Fetched::Leased { cas, .. }) if cas != 0 => {
+                self.store_one(&key, payload, ttl, StoreMode::Cas(cas)).await
             }
             _ => false,
         }
@@ -117,7 +119,7 @@ impl Cache {
         value: &T,
         ttl: impl Into<Ttl>,
     ) -> bool {
-        self.store_one(key.into(), encode(value), ttl.into(), StoreMode::Replace).await
+        self.store_one(&key.into(), encode(value), ttl.into(), StoreMode::Replace).await
     }
 
     /// Deletes the value under `key`. Whether there was one.
@@ -131,7 +133,13 @@ impl Cache {
     /// Deletes many in one round trip; how many there were.
     pub async fn delete_many(&self, keys: &[CacheKey]) -> usize {
         let wires: Vec<_> = keys.iter().map(|key| self.wire(key)).collect();
-        self.remove(&wires).await.into_iter().filter(|&was_there| was_there).count()
+        self.remove(&wires).await.into_iter().filter(|&was_there| was_there == Some(true)).count()
+    }
+
+    /// Deletes the value under `key`. Whether it is certain that it is gone; if not, the delete is
+    /// remembered as [`delete`](Self::delete) says.
+    pub(crate) async fn delete_confirmed(&self, key: impl Into<CacheKey>) -> bool {
+        self.remove(&[self.wire(&key.into())]).await.iter().all(Option::is_some)
     }
 
     /// Gives the value under `key` a new life from now. Whether there was one. A TTL of zero
@@ -139,11 +147,22 @@ impl Cache {
     pub async fn touch(&self, key: impl Into<CacheKey>, ttl: impl Into<Ttl>) -> bool {
         let wire = self.wire(&key.into());
         let Some(exptime) = self.exptime(ttl.into()) else {
-            return self.remove(&[wire]).await == [true];
+            return self.remove(&[wire]).await == [Some(true)];
         };
-        let command = Command::Touch { key: wire.key, exptime };
-        let replies = self.run(vec![command], Figures::default()).await;
-        matches!(replies.first(), Some(Ok(Reply::Touched(true))))
+        let touch = |exptime| Command::Touch { key: wire.key.clone(), exptime };
+        let get = Command::Get { key: wire.key.clone() };
+        let there = self.run(vec![touch(exptime), get], |replies, _| {
+            let mut replies = replies.into_iter();
+            let touched = matches!(replies.next(), Some(Ok(Reply::Touched(true))));
+            let there = replies.next().filter(|_| touched);
+            there.map(|reply| opened(&wire, reply, |_| Some(())))
+        });
+        let there = there.await;
+        if let Some(Fetched::Leased { .. }) = there {
+            // A placeholder is no value, and keeps its own life.
+            self.run(vec![touch(PLACEHOLDER_SECONDS)], |_, _| ()).await;
+        }
+        matches!(there, Some(Fetched::Hit { .. }))
     }
 
     /// Adds `delta` to the counter under `key` and gives the sum; `None` if there is no counter.
@@ -164,44 +183,27 @@ impl Cache {
         self.inner().flights.detach_all();
         match self.backend().client() {
             Some(client) => client.flush_all().await.iter().all(|(_, result)| result.is_ok()),
-            None => self
-                .run(vec![Command::FlushAll], Figures::default())
-                .await
-                .iter()
-                .all(Result::is_ok),
+            None => {
+                let flush = vec![Command::FlushAll];
+                self.run(flush, |replies, _| replies.iter().all(Result::is_ok)).await
+            }
         }
     }
 
-    async fn get_payloads<T>(
-        &self,
-        keys: &[CacheKey],
-        read: impl Fn(&Payload) -> Option<T>,
-    ) -> Vec<Option<T>> {
-        let wires: Vec<_> = keys.iter().map(|key| self.wire(key)).collect();
-        let fetched = self.fetch(&wires).await;
-        fetched
-            .into_iter()
-            .map(|fetched| {
-                let Fetched::Hit { payload, .. } = fetched else {
-                    return None;
-                };
-                let value = read(&payload);
-                if value.is_none() {
-                    self.note_unusable();
-                }
-                value
-            })
-            .collect()
+    async fn get_one<T>(&self, key: &CacheKey, read: impl Fn(&Payload) -> Option<T>) -> Option<T> {
+        let wire = self.wire(key);
+        let found = self.fetch(std::slice::from_ref(&wire), |_, payload| read(payload)).await;
+        found.into_iter().next().and_then(Fetched::value)
     }
 
     async fn store_one(
         &self,
-        key: CacheKey,
+        key: &CacheKey,
         payload: Option<Payload>,
         ttl: Ttl,
         mode: StoreMode,
     ) -> bool {
-        let wire = self.wire(&key);
+        let wire = self.wire(key);
         let Some(payload) = payload else { return false };
         let Some(exptime) = self.exptime(ttl) else {
             if mode != StoreMode::Add {
@@ -209,9 +211,7 @@ impl Cache {
             }
             return false;
         };
-        if mode == StoreMode::Set {
-            self.inner().flights.detach(&wire);
-        }
+        self.inner().flights.detach(&wire);
         let outcomes = self.write(vec![Write { key: &wire, mode, payload, exptime }]).await;
         outcomes.into_iter().next().is_some_and(is_stored)
     }
@@ -223,17 +223,14 @@ impl Cache {
             return None;
         }
         let command = Command::Arith { key: wire.key, delta, direction };
-        let replies = self.run(vec![command], Figures { sets: 1, ..Figures::default() }).await;
-        match replies.into_iter().next() {
-            Some(Ok(Reply::Number(number))) => number,
-            _ => None,
-        }
-    }
-
-    /// A value was there but is of another type. It was counted as a hit before its type was
-    /// known, and stays one: the figure to watch is `undecodable`.
-    pub(super) fn note_unusable(&self) {
-        self.note(&Figures { undecodable: 1, ..Figures::default() });
+        self.run(vec![command], |replies, figures| {
+            figures.sets = 1;
+            match replies.into_iter().next() {
+                Some(Ok(Reply::Number(number))) => number,
+                _ => None,
+            }
+        })
+        .await
     }
 }
 
@@ -268,6 +265,6 @@ fn is_integer(json: &[u8]) -> bool {
     !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
 }
 
-fn is_stored(outcome: Option<StoreOutcome>) -> bool {
+pub(super) fn is_stored(outcome: Option<StoreOutcome>) -> bool {
     matches!(outcome, Some(StoreOutcome::Stored { .. }))
 }

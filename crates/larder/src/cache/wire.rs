@@ -1,5 +1,7 @@
 //! The batches that everything above is made of: each costs one round trip per server, all servers
 //! at once, and leaves its figures with the cache's totals and the running [`Activity`].
+//!
+//! [`Activity`]: crate::activity::Activity
 
 use std::time::Instant;
 
@@ -14,9 +16,9 @@ use crate::ttl::Ttl;
 
 /// What a look-up found.
 #[derive(Debug)]
-pub(super) enum Fetched {
+pub(super) enum Fetched<T> {
     Hit {
-        payload: Payload,
+        value: T,
         cas: u64,
     },
     /// Somebody holds a guard on the key and is computing its value; `token` names who.
@@ -24,12 +26,41 @@ pub(super) enum Fetched {
         token: Bytes,
         cas: u64,
     },
-    /// An item that is not ours to read: replaced by whoever fills the key.
+    /// An item that is not ours to read, or of another type than asked for.
     Unreadable {
         cas: u64,
     },
     Absent,
     Unavailable,
+}
+
+impl<T> Fetched<T> {
+    pub(super) fn value(self) -> Option<T> {
+        match self {
+            Self::Hit { value, .. } => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Fetched<U> {
+        match self {
+            Self::Hit { value, cas } => Fetched::Hit { value: change(value), cas },
+            Self::Leased { token, cas } => Fetched::Leased { token, cas },
+            Self::Unreadable { cas } => Fetched::Unreadable { cas },
+            Self::Absent => Fetched::Absent,
+            Self::Unavailable => Fetched::Unavailable,
+        }
+    }
+
+    /// How to claim a key that has no value and that nobody else has claimed; `None` where that is
+    /// not so, or where a server without CAS leaves no safe way.
+    pub(super) fn vacancy(&self) -> Option<StoreMode> {
+        match self {
+            Self::Absent => Some(StoreMode::Add),
+            Self::Unreadable { cas } if *cas != 0 => Some(StoreMode::Cas(*cas)),
+            _ => None,
+        }
+    }
 }
 
 /// A value to be written under a key.
@@ -54,19 +85,24 @@ impl Cache {
         ttl.or(self.0.default_ttl).exptime(self.0.backend.now())
     }
 
-    /// Runs `commands`; every error is counted. `figures` is what the caller counts besides.
-    pub(super) async fn run(
+    /// Runs `commands`; what `read` makes of the replies. Time, round trips and errors are
+    /// counted here, whatever else there is by `read`.
+    pub(super) async fn run<R>(
         &self,
         commands: Vec<Command>,
-        mut figures: Figures,
-    ) -> Vec<Result<Reply, Error>> {
+        read: impl FnOnce(Vec<Result<Reply, Error>>, &mut Figures) -> R,
+    ) -> R {
         let started = Instant::now();
         let batch = self.0.backend.batch(commands).await;
-        figures.round_trips += u64::from(batch.round_trips);
-        figures.errors += batch.replies.iter().filter(|reply| reply.is_err()).count() as u64;
-        figures.micros += micros(started.elapsed());
+        let mut figures = Figures {
+            round_trips: u64::from(batch.round_trips),
+            errors: batch.replies.iter().filter(|reply| reply.is_err()).count() as u64,
+            micros: micros(started.elapsed()),
+            ..Figures::default()
+        };
+        let result = read(batch.replies, &mut figures);
         self.0.totals.record(&figures);
-        batch.replies
+        result
     }
 
     /// Adds to the figures what only became clear after the batch.
@@ -74,96 +110,109 @@ impl Cache {
         self.0.totals.record(figures);
     }
 
-    /// Looks up every key, in order.
-    pub(super) async fn fetch(&self, keys: &[WireKey]) -> Vec<Fetched> {
-        let commands = keys.iter().map(|wire| Command::Get { key: wire.key.clone() }).collect();
-        let gets = Figures { gets: keys.len() as u64, ..Figures::default() };
-        let replies = self.run(commands, gets).await;
-        let found: Vec<_> = keys.iter().zip(replies).map(|(key, reply)| read(key, reply)).collect();
-        let mut seen = Figures::default();
-        for fetched in &found {
-            match fetched {
-                Fetched::Hit { .. } => seen.hits += 1,
-                Fetched::Unreadable { .. } => {
-                    seen.misses += 1;
-                    seen.undecodable += 1;
-                }
-                Fetched::Leased { .. } | Fetched::Absent | Fetched::Unavailable => seen.misses += 1,
+    /// Looks up every key, in order. `read` gets a key's place and what is there.
+    pub(super) async fn fetch<T>(
+        &self,
+        keys: &[WireKey],
+        read: impl Fn(usize, &Payload) -> Option<T>,
+    ) -> Vec<Fetched<T>> {
+        let read = |replies: Vec<_>, figures: &mut Figures| {
+            let replies = keys.iter().zip(replies).enumerate();
+            let found: Vec<_> =
+                replies.map(|(at, (key, reply))| opened(key, reply, |it| read(at, it))).collect();
+            figures.gets = found.len() as u64;
+            for fetched in &found {
+                figures.hits += u64::from(matches!(fetched, Fetched::Hit { .. }));
+                figures.undecodable += u64::from(matches!(fetched, Fetched::Unreadable { .. }));
             }
-        }
-        self.note(&seen);
-        found
+            figures.misses = figures.gets - figures.hits;
+            found
+        };
+        self.run(gets(keys), read).await
+    }
+
+    /// What is under every key, for the framework's own use: not counted as a look-up.
+    pub(super) async fn peek<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a WireKey> + Clone,
+    ) -> Vec<Fetched<Payload>> {
+        let read = |replies: Vec<_>, _: &mut Figures| {
+            let replies = keys.clone().zip(replies);
+            replies.map(|(key, reply)| opened(key, reply, |it| Some(it.clone()))).collect()
+        };
+        self.run(gets(keys.clone()), read).await
     }
 
     /// Writes every value, in order; the outcomes, `None` where the server could not be used.
     pub(super) async fn write(&self, writes: Vec<Write<'_>>) -> Vec<Option<StoreOutcome>> {
-        let sets = Figures { sets: writes.len() as u64, ..Figures::default() };
-        let commands = writes.into_iter().map(Write::command).collect();
-        let replies = self.run(commands, sets).await;
-        replies.iter().map(stored).collect()
+        let commands: Vec<_> = writes.into_iter().map(Write::command).collect();
+        self.run(commands, |replies, figures| {
+            figures.sets = replies.len() as u64;
+            replies.iter().map(stored).collect()
+        })
+        .await
     }
 
     /// Writes every value and reads each key back in the same round trip: whatever is there
-    /// afterwards, with its CAS, in any protocol.
-    pub(super) async fn write_and_fetch(&self, writes: Vec<Write<'_>>) -> Vec<Fetched> {
-        let sets = Figures { sets: writes.len() as u64, ..Figures::default() };
-        let keys: Vec<_> = writes.iter().map(|write| write.key.clone()).collect();
-        let commands = writes
-            .into_iter()
-            .flat_map(|write| {
-                let get = Command::Get { key: write.key.key.clone() };
-                [write.command(), get]
-            })
-            .collect();
-        let mut replies = self.run(commands, sets).await.into_iter();
-        keys.iter()
-            .map_while(|key| {
-                let _stored = replies.next()?;
-                Some(read(key, replies.next()?))
-            })
-            .collect()
+    /// afterwards. `read` gets a write's place and what is there.
+    pub(super) async fn write_and_fetch<T>(
+        &self,
+        writes: Vec<Write<'_>>,
+        read: impl Fn(usize, &Payload) -> Option<T>,
+    ) -> Vec<Fetched<T>> {
+        let keys: Vec<_> = writes.iter().map(|write| write.key).collect();
+        let pair = |write: Write<'_>| {
+            let get = Command::Get { key: write.key.key.clone() };
+            [write.command(), get]
+        };
+        let commands = writes.into_iter().flat_map(pair).collect();
+        let read = |replies: Vec<_>, figures: &mut Figures| {
+            figures.sets = keys.len() as u64;
+            let there = keys.iter().zip(replies.into_iter().skip(1).step_by(2)).enumerate();
+            there.map(|(at, (key, reply))| opened(key, reply, |it| read(at, it))).collect()
+        };
+        self.run(commands, read).await
     }
 
-    /// Looks up every key and, in a second round trip, adds a value under those that have none.
-    /// What is there afterwards, whoever put it there.
-    pub(super) async fn fetch_or_add(
+    /// Looks up every key and, in a second round trip, puts a `claim` (with its exptime) under
+    /// those that have no value that `read` takes and no claim. What is there afterwards, whoever
+    /// put it there.
+    pub(super) async fn fetch_or_claim<T>(
         &self,
-        wires: &[WireKey],
-        missing: impl Fn(usize) -> (Payload, u32),
-    ) -> Vec<Fetched> {
-        let mut found = self.fetch(wires).await;
-        let absent: Vec<_> =
-            (0..found.len()).filter(|&index| matches!(found[index], Fetched::Absent)).collect();
-        if absent.is_empty() || self.backend().is_null() {
+        keys: &[WireKey],
+        read: impl Fn(usize, &Payload) -> Option<T>,
+        claim: impl Fn(usize) -> (Payload, u32),
+    ) -> Vec<Fetched<T>> {
+        let mut found = self.fetch(keys, &read).await;
+        let vacant = found.iter().enumerate();
+        let vacant: Vec<_> = vacant.filter_map(|(at, it)| Some((at, it.vacancy()?))).collect();
+        if vacant.is_empty() || self.backend().is_null() {
             return found;
         }
-        let adds = absent.iter().map(|&index| (&wires[index], missing(index)));
-        let there = self.add_and_fetch(adds).await;
-        for (index, fetched) in absent.into_iter().zip(there) {
-            found[index] = fetched;
+        let write = |&(at, mode): &(usize, StoreMode)| {
+            let (payload, exptime) = claim(at);
+            Write { key: &keys[at], mode, payload, exptime }
+        };
+        let writes = vacant.iter().map(write).collect();
+        let there = self.write_and_fetch(writes, |at, it| read(vacant[at].0, it)).await;
+        for ((at, _), fetched) in vacant.into_iter().zip(there) {
+            found[at] = fetched;
         }
         found
     }
 
-    /// Adds a value (with its exptime) under every key that has none; what is there afterwards.
-    pub(super) async fn add_and_fetch<'a>(
-        &self,
-        adds: impl Iterator<Item = (&'a WireKey, (Payload, u32))>,
-    ) -> Vec<Fetched> {
-        let mode = StoreMode::Add;
-        let writes = adds.map(|(key, (payload, exptime))| Write { key, mode, payload, exptime });
-        self.write_and_fetch(writes.collect()).await
-    }
-
-    /// Deletes every key; whether each was there.
-    pub(super) async fn remove(&self, keys: &[WireKey]) -> Vec<bool> {
+    /// Deletes every key; whether each was there, `None` where that was not confirmed and the
+    /// delete is owed.
+    pub(super) async fn remove(&self, keys: &[WireKey]) -> Vec<Option<bool>> {
         for key in keys {
             self.0.flights.detach(key);
         }
         let commands = keys.iter().map(|wire| Command::Delete { key: wire.key.clone() }).collect();
-        let deletes = Figures { deletes: keys.len() as u64, ..Figures::default() };
-        let replies = self.run(commands, deletes).await;
-        replies.into_iter().map(|reply| matches!(reply, Ok(Reply::Deleted(true)))).collect()
+        let read = |replies: Vec<_>, figures: &mut Figures| {
+            figures.deletes = keys.len() as u64;
+            replies.iter().map(deleted).collect()
+        };
+        self.run(commands, read).await
     }
 }
 
@@ -180,24 +229,42 @@ pub(super) fn blob(bytes: Bytes) -> Payload {
     Payload { codec: Codec::Blob, bytes }
 }
 
-fn read(key: &WireKey, reply: Result<Reply, Error>) -> Fetched {
+/// What a reply to the get of `key` holds, and `read` understands.
+pub(super) fn opened<T>(
+    key: &WireKey,
+    reply: Result<Reply, Error>,
+    read: impl FnOnce(&Payload) -> Option<T>,
+) -> Fetched<T> {
     let item: Item = match reply {
         Ok(Reply::Item(Some(item))) => item,
         Ok(_) => return Fetched::Absent,
         Err(_) => return Fetched::Unavailable,
     };
+    let cas = item.cas;
     match open(key, &item) {
-        Ok(Payload { codec: Codec::Lease, bytes }) => {
-            Fetched::Leased { token: bytes, cas: item.cas }
-        }
-        Ok(payload) => Fetched::Hit { payload, cas: item.cas },
-        Err(_) => Fetched::Unreadable { cas: item.cas },
+        Ok(Payload { codec: Codec::Lease, bytes }) => Fetched::Leased { token: bytes, cas },
+        Ok(payload) => match read(&payload) {
+            Some(value) => Fetched::Hit { value, cas },
+            None => Fetched::Unreadable { cas },
+        },
+        Err(_) => Fetched::Unreadable { cas },
     }
+}
+
+fn gets<'a>(keys: impl IntoIterator<Item = &'a WireKey>) -> Vec<Command> {
+    keys.into_iter().map(|wire| Command::Get { key: wire.key.clone() }).collect()
 }
 
 fn stored(reply: &Result<Reply, Error>) -> Option<StoreOutcome> {
     match reply {
         Ok(Reply::Store(outcome)) => Some(*outcome),
+        _ => None,
+    }
+}
+
+fn deleted(reply: &Result<Reply, Error>) -> Option<bool> {
+    match reply {
+        Ok(Reply::Deleted(was_there)) => Some(*was_there),
         _ => None,
     }
 }

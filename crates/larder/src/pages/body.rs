@@ -35,12 +35,15 @@ impl HandlerBody {
         Self { read: VecDeque::new(), rest: body.map_err(Into::into).boxed_unsync() }
     }
 
-    /// Reads the whole body, if it has at most `limit` bytes; otherwise gives it back, nothing
-    /// lost, and says why.
+    /// Reads the whole body, if it says beforehand that it has at most `limit` bytes; otherwise
+    /// gives it back, nothing lost, and says why. A stream is not waited for: its first bytes may
+    /// be wanted long before its last.
     pub(super) async fn collect(mut self, limit: usize) -> Result<Bytes, (Self, NoCacheReason)> {
         let mut total = 0_usize;
-        if self.rest.size_hint().lower() > limit as u64 {
-            return Err((self, NoCacheReason::TooLarge));
+        match self.rest.size_hint().upper() {
+            None => return Err((self, NoCacheReason::Stream)),
+            Some(len) if len > limit as u64 => return Err((self, NoCacheReason::TooLarge)),
+            Some(_) => {}
         }
         while let Some(frame) = self.rest.frame().await {
             let frame = match frame {

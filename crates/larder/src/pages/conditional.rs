@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, ETAG, EXPIRES, HeaderName, HeaderValue,
+    AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, ETAG, EXPIRES, HeaderName, HeaderValue,
     IF_NONE_MATCH, VARY,
 };
 use http::{HeaderMap, Method, Response, StatusCode};
@@ -13,9 +13,16 @@ use super::entry::Page;
 /// What a 304 repeats of the page's headers (RFC 9110, 15.4.5).
 const IN_NOT_MODIFIED: [HeaderName; 5] = [CACHE_CONTROL, CONTENT_LOCATION, ETAG, EXPIRES, VARY];
 
-/// The page as this request wants it: whole, as a 304, or without its body.
-pub(super) fn answer(page: &Page, method: &Method, request: &HeaderMap) -> Response<Bytes> {
+/// The page as this request wants it: whole, as a 304, or without its body. `now` is in Unix
+/// seconds.
+pub(super) fn answer(
+    mut page: Page,
+    method: &Method,
+    request: &HeaderMap,
+    now: u64,
+) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
+    let len = HeaderValue::from(page.body.len());
     if is_known(request, page.headers.get(ETAG)) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         for name in IN_NOT_MODIFIED {
@@ -23,13 +30,18 @@ pub(super) fn answer(page: &Page, method: &Method, request: &HeaderMap) -> Respo
                 response.headers_mut().append(name.clone(), value.clone());
             }
         }
+        if method == Method::HEAD {
+            // Else the server would say 0, which is not the length that GET would have.
+            response.headers_mut().insert(CONTENT_LENGTH, len);
+        }
         return response;
     }
     *response.status_mut() = page.status;
-    *response.headers_mut() = page.headers.clone();
-    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(page.body.len()));
+    page.headers.insert(CONTENT_LENGTH, len);
+    page.headers.insert(AGE, HeaderValue::from(now.saturating_sub(page.made)));
+    *response.headers_mut() = page.headers;
     if method != Method::HEAD {
-        *response.body_mut() = page.body.clone();
+        *response.body_mut() = page.body;
     }
     response
 }
@@ -46,7 +58,9 @@ fn is_known(request: &HeaderMap, etag: Option<&HeaderValue>) -> bool {
     let Some(etag) = etag.and_then(|etag| etag.to_str().ok()) else {
         return false;
     };
-    let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    fn strong(tag: &str) -> &str {
+        tag.trim().trim_start_matches("W/")
+    }
     request.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
         value.trim() == "*" || value.split(',').any(|known| strong(known) == strong(etag))
     })
@@ -58,12 +72,12 @@ mod tests {
 
     fn ask(method: &Method, if_none_match: Option<&str>) -> Response<Bytes> {
         let body = Bytes::from_static(b"<p>hello");
-        let page = Page::new(StatusCode::OK, &HeaderMap::new(), body, String::new());
+        let page = Page::new(StatusCode::OK, &HeaderMap::new(), body, 100, Vec::new());
         let mut request = HeaderMap::new();
         if let Some(tag) = if_none_match {
             request.insert(IF_NONE_MATCH, HeaderValue::from_str(tag).unwrap());
         }
-        answer(&page, method, &request)
+        answer(page, method, &request, 107)
     }
 
     #[test]
@@ -71,6 +85,7 @@ mod tests {
         let whole = ask(&Method::GET, None);
         assert_eq!((whole.status(), whole.body().len()), (StatusCode::OK, 8));
         assert_eq!(whole.headers()[CACHE_CONTROL], "no-cache");
+        assert_eq!(whole.headers()[AGE], "7");
         let etag = whole.headers()[ETAG].to_str().unwrap().to_owned();
         for known in [etag.clone(), format!("W/{etag}"), format!("\"x\", {etag}"), "*".to_owned()] {
             let answer = ask(&Method::GET, Some(&known));

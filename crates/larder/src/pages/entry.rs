@@ -1,7 +1,22 @@
 //! What is stored under a page's key: the page, or the headers that it varies on.
 //!
-//! The layout is a length (`u32`, big-endian), that many bytes of JSON, and the body. Bytes that do
-//! not read as that are a miss.
+//! The layout is text, much like HTTP's own: a first line, a line for each header, an empty line,
+//! and the body. It is read without copying anything but the header map. Bytes that do not read as
+//! that are a miss.
+//!
+//! ```text
+//! page 200 1793000000 3f21 99ac        status, when (Unix seconds), versions of the tags
+//! content-type: text/html
+//!
+//! <!DOCTYPE html>…
+//! ```
+//! ```text
+//! variants 5e0c77ab                    a nonce, part of the variants' keys
+//! accept-language
+//!
+//! ```
+
+use std::fmt::Write as _;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{
@@ -9,10 +24,8 @@ use http::header::{
     UPGRADE,
 };
 use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
 
 use super::conditional::etag_of;
-use super::rules::NoCacheReason;
 
 /// Headers that belong to one answer and not to the page: hop-by-hop ones (RFC 9110, 7.6.1),
 /// those that are reckoned anew, and what tells of this request's own work.
@@ -45,23 +58,19 @@ pub(super) struct Page {
     /// Includes `ETag` and `Cache-Control`.
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// The versions of its tags when the handler began, as text.
-    pub(super) versions: String,
+    /// When the handler began, in Unix seconds.
+    pub(super) made: u64,
+    /// The versions of its tags when the handler began.
+    pub(super) versions: Vec<u64>,
 }
 
 /// The headers that tell a page's variants apart.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Variants {
     /// Part of the variants' keys: with the record gone, they are out of reach.
     pub(super) nonce: String,
-    /// In lower case, sorted.
+    /// In lower case, sorted, each once.
     pub(super) headers: Vec<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-enum Head {
-    Page { status: u16, headers: Vec<(String, String)>, versions: String },
-    Variants(Variants),
 }
 
 impl Page {
@@ -70,7 +79,8 @@ impl Page {
         status: StatusCode,
         headers: &HeaderMap,
         body: Bytes,
-        versions: String,
+        made: u64,
+        versions: Vec<u64>,
     ) -> Self {
         let mut kept = HeaderMap::with_capacity(headers.len() + 2);
         for (name, value) in headers.iter().filter(|(name, _)| !NOT_STORED.contains(name)) {
@@ -82,54 +92,114 @@ impl Page {
         if !kept.contains_key(CACHE_CONTROL) {
             kept.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
-        Self { status, headers: kept, body, versions }
+        Self { status, headers: kept, body, made, versions }
+    }
+
+    /// The bytes to store.
+    pub(super) fn encode(&self) -> Bytes {
+        let mut first = format!("page {} {}", self.status.as_u16(), self.made);
+        for version in &self.versions {
+            // Writing to a String cannot fail.
+            let _ = write!(first, " {version:x}");
+        }
+        let headers: usize =
+            self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 3).sum();
+        let mut bytes = BytesMut::with_capacity(first.len() + headers + 2 + self.body.len());
+        bytes.put_slice(first.as_bytes());
+        bytes.put_u8(b'\n');
+        for (name, value) in &self.headers {
+            // A header value has no line breaks (http::HeaderValue).
+            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\n"] {
+                bytes.put_slice(part);
+            }
+        }
+        bytes.put_u8(b'\n');
+        bytes.put_slice(&self.body);
+        bytes.freeze()
+    }
+}
+
+impl Variants {
+    /// A record with keys of its own.
+    pub(super) fn new(headers: impl Iterator<Item = String>) -> Self {
+        let mut headers: Vec<_> = headers.collect();
+        headers.sort_unstable();
+        headers.dedup();
+        Self { nonce: crate::random_hex::<8>(), headers }
+    }
+
+    /// The bytes to store.
+    pub(super) fn encode(&self) -> Bytes {
+        let mut text = format!("variants {}\n", self.nonce);
+        for name in &self.headers {
+            text.push_str(name);
+            text.push('\n');
+        }
+        text.push('\n');
+        text.into()
     }
 }
 
 impl Entry {
-    /// The bytes to store.
-    pub(super) fn encode(&self) -> Result<Bytes, NoCacheReason> {
-        let (head, body) = match self {
-            Self::Variants(variants) => (Head::Variants(variants.clone()), &Bytes::new()),
-            Self::Page(page) => {
-                let headers = page.headers.iter().map(|(name, value)| {
-                    Ok((name.as_str().to_owned(), value.to_str()?.to_owned()))
-                });
-                let headers: Result<_, http::header::ToStrError> = headers.collect();
-                let head = Head::Page {
-                    status: page.status.as_u16(),
-                    headers: headers.map_err(|_| NoCacheReason::Header)?,
-                    versions: page.versions.clone(),
-                };
-                (head, &page.body)
-            }
-        };
-        let head = serde_json::to_vec(&head).map_err(|_| NoCacheReason::Header)?;
-        let len = u32::try_from(head.len()).map_err(|_| NoCacheReason::TooLarge)?;
-        let mut bytes = BytesMut::with_capacity(4 + head.len() + body.len());
-        bytes.put_u32(len);
-        bytes.put_slice(&head);
-        bytes.put_slice(body);
-        Ok(bytes.freeze())
-    }
-
     /// The entry that `bytes` hold, if they do.
     pub(super) fn decode(bytes: &Bytes) -> Option<Self> {
-        let (len, rest) = bytes.split_first_chunk::<4>()?;
-        let len = usize::try_from(u32::from_be_bytes(*len)).ok()?;
-        let head = serde_json::from_slice(rest.get(..len)?).ok()?;
-        match head {
-            Head::Variants(variants) => Some(Self::Variants(variants)),
-            Head::Page { status, headers, versions } => {
-                let mut map = HeaderMap::with_capacity(headers.len());
-                for (name, value) in headers {
-                    let name = HeaderName::try_from(name).ok()?;
-                    map.append(name, HeaderValue::try_from(value).ok()?);
+        let mut lines = Lines { bytes, at: 0 };
+        let first = str::from_utf8(&lines.next()?).ok()?.to_owned();
+        let mut words = first.split(' ');
+        match words.next()? {
+            "variants" => {
+                let nonce = words.next()?.to_owned();
+                let mut headers = Vec::new();
+                loop {
+                    let line = lines.next()?;
+                    if line.is_empty() {
+                        return Some(Self::Variants(Variants { nonce, headers }));
+                    }
+                    headers.push(str::from_utf8(&line).ok()?.to_owned());
                 }
-                let status = StatusCode::from_u16(status).ok()?;
-                let body = bytes.slice(4 + len..);
-                Some(Self::Page(Page { status, headers: map, body, versions }))
             }
+            "page" => {
+                let status = StatusCode::from_u16(words.next()?.parse().ok()?).ok()?;
+                let made = words.next()?.parse().ok()?;
+                let versions = words.map(|word| u64::from_str_radix(word, 16).ok());
+                let versions = versions.collect::<Option<_>>()?;
+                let headers = lines.headers()?;
+                let body = bytes.slice(lines.at..);
+                Some(Self::Page(Page { status, headers, body, made, versions }))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The lines of an entry, as slices of it.
+struct Lines<'a> {
+    bytes: &'a Bytes,
+    at: usize,
+}
+
+impl Lines<'_> {
+    fn next(&mut self) -> Option<Bytes> {
+        let rest = &self.bytes[self.at..];
+        let len = rest.iter().position(|&byte| byte == b'\n')?;
+        let line = self.bytes.slice(self.at..self.at + len);
+        self.at += len + 1;
+        Some(line)
+    }
+
+    /// Header lines up to the empty one.
+    fn headers(&mut self) -> Option<HeaderMap> {
+        let mut headers = HeaderMap::with_capacity(8);
+        loop {
+            let line = self.next()?;
+            if line.is_empty() {
+                return Some(headers);
+            }
+            let colon = line.iter().position(|&byte| byte == b':')?;
+            let name = HeaderName::from_bytes(&line[..colon]).ok()?;
+            let value = line.slice(colon + 1..);
+            let value = value.slice(value.iter().take_while(|&&byte| byte == b' ').count()..);
+            headers.append(name, HeaderValue::from_maybe_shared(value).ok()?);
         }
     }
 }
@@ -142,10 +212,13 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append("content-type", HeaderValue::from_static("text/html"));
         headers.append("link", HeaderValue::from_static("a"));
-        headers.append("link", HeaderValue::from_static("b"));
+        headers.append("link", HeaderValue::from_static("b: c"));
+        headers.append("x-empty", HeaderValue::from_static(""));
+        headers.append("x-place", HeaderValue::from_bytes(b"caf\xe9").unwrap());
         headers.append("set-cookie", HeaderValue::from_static("never=kept"));
         headers.append("server-timing", HeaderValue::from_static("total;dur=1"));
-        Page::new(StatusCode::OK, &headers, Bytes::from_static(b"<p>hello"), "a.b".to_owned())
+        let body = Bytes::from_static(b"<p>\n\nhello");
+        Page::new(StatusCode::OK, &headers, body, 1_793_000_000, vec![1, u64::MAX])
     }
 
     #[test]
@@ -154,17 +227,26 @@ mod tests {
         assert!(!page.headers.contains_key("set-cookie"));
         assert!(!page.headers.contains_key("server-timing"));
         assert_eq!(page.headers.get_all("link").iter().count(), 2);
-        let entry = Entry::Page(page);
-        assert_eq!(Entry::decode(&entry.encode().unwrap()), Some(entry));
+        assert_eq!(Entry::decode(&page.encode()), Some(Entry::Page(page)));
+    }
+
+    #[test]
+    fn a_record_survives_storage() {
+        for names in [vec![], vec!["cookie".to_owned(), "accept".to_owned(), "cookie".to_owned()]] {
+            let record = Variants::new(names.into_iter());
+            assert_eq!(Entry::decode(&record.encode()), Some(Entry::Variants(record)));
+        }
     }
 
     #[test]
     fn damaged_bytes_are_a_miss() {
-        let whole = Entry::Page(page()).encode().unwrap();
-        let head_len = 4 + u32::from_be_bytes(whole[..4].try_into().unwrap()) as usize;
+        let whole = page().encode();
+        let head_len = whole.windows(2).position(|pair| pair == b"\n\n").unwrap() + 2;
         for cut in 0..head_len {
             assert_eq!(Entry::decode(&whole.slice(..cut)), None, "cut at {cut}");
         }
-        assert_eq!(Entry::decode(&Bytes::from_static(b"\xff\xff\xff\xff{}")), None);
+        for bytes in ["", "\n\n", "page\n\n", "page 99999 1\n\n", "page 200 1\nno colon\n\n"] {
+            assert_eq!(Entry::decode(&Bytes::from_static(bytes.as_bytes())), None, "{bytes:?}");
+        }
     }
 }

@@ -30,13 +30,15 @@ mod entry;
 mod rules;
 mod service;
 
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use http::header::HOST;
+use http::uri::Authority;
 use http::{HeaderMap, Request, Uri};
 use tower_layer::Layer;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, tag_key};
 use crate::key::{CacheKey, Family};
 use crate::ttl::Ttl;
 
@@ -62,10 +64,13 @@ pub const DEFAULT_MAX_BODY: usize = 512 * 1024;
 /// # let _ = layer; }
 /// ```
 #[derive(Clone, Debug)]
-pub struct PageCache {
+pub struct PageCache(Arc<Settings>);
+
+#[derive(Clone, Debug)]
+struct Settings {
     cache: Cache,
     ttl: Ttl,
-    tags: Arc<[String]>,
+    tags: Vec<CacheKey>,
     max_body: usize,
     counters: Arc<Counters>,
 }
@@ -78,26 +83,26 @@ impl PageCache {
     /// Pages in `cache`, by its default TTL, under no tags.
     #[must_use]
     pub fn new(cache: Cache) -> Self {
-        Self {
+        Self(Arc::new(Settings {
             cache,
             ttl: Ttl::Default,
-            tags: Arc::new([]),
+            tags: Vec::new(),
             max_body: DEFAULT_MAX_BODY,
             counters: Arc::default(),
-        }
+        }))
     }
 
     /// How long pages are kept. A response's own `s-maxage`, else `max-age`, goes first.
     #[must_use]
     pub fn ttl(mut self, ttl: impl Into<Ttl>) -> Self {
-        self.ttl = ttl.into();
+        Arc::make_mut(&mut self.0).ttl = ttl.into();
         self
     }
 
     /// Files every page of this layer under `tag` as well.
     #[must_use]
     pub fn tag(mut self, tag: impl Into<String>) -> Self {
-        self.tags = self.tags.iter().cloned().chain([tag.into()]).collect();
+        Arc::make_mut(&mut self.0).tags.push(tag_key(&tag.into()));
         self
     }
 
@@ -105,7 +110,7 @@ impl PageCache {
     /// through without being held in memory.
     #[must_use]
     pub fn max_body(mut self, bytes: usize) -> Self {
-        self.max_body = bytes;
+        Arc::make_mut(&mut self.0).max_body = bytes;
         self
     }
 
@@ -119,7 +124,7 @@ impl PageCache {
     pub fn key_of<B>(&self, request: &Request<B>) -> Option<PageKey> {
         let host = host_of(request.headers(), request.uri())?;
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        Some(self.key(&host, target))
+        Some(self.key(host, target))
     }
 
     /// The key of the page at `host` (with its port, if the browser shows one) and
@@ -127,13 +132,12 @@ impl PageCache {
     #[must_use]
     pub fn key(&self, host: &str, path_and_query: &str) -> PageKey {
         let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
-        let host = host.to_ascii_lowercase();
-        PageKey(CacheKey::reserved(Family::Page).with(host).with(path).with(query))
+        PageKey(CacheKey::reserved(Family::Page).with(LowerCase(host)).with(path).with(query))
     }
 
     /// Forgets one page, all its variants included.
     pub async fn invalidate(&self, key: &PageKey) {
-        self.cache.delete(key.0.clone()).await;
+        self.0.cache.delete(key.0.clone()).await;
     }
 
     /// Forgets the page at `host` and `path_and_query`, all its variants included.
@@ -143,13 +147,13 @@ impl PageCache {
 
     /// Forgets every page filed under `tag`, by this or any other layer on the same cache.
     pub async fn invalidate_tag(&self, tag: &str) {
-        self.cache.invalidate_tags(&[tag]).await;
+        self.0.cache.invalidate_tags(&[tag]).await;
     }
 
     /// How requests were answered so far, by outcome.
     #[must_use]
     pub fn counts(&self) -> PageCounts {
-        self.counters.counts()
+        self.0.counters.counts()
     }
 }
 
@@ -165,13 +169,28 @@ impl<S> Layer<S> for PageLayer {
     }
 }
 
-/// The one host a request is for, in lower case; `None` where there is none or more than one.
-fn host_of(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+/// The one host a request is for; `None` where there is none, more than one, or one in the request
+/// line that is not the one in the header.
+fn host_of<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
     let mut hosts = headers.get_all(HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.to_str().ok()?,
-        (None, None) => uri.authority()?.as_str(),
-        _ => return None,
-    };
-    Some(host.to_ascii_lowercase())
+    let header = hosts.next().map(|host| host.to_str());
+    if hosts.next().is_some() {
+        return None;
+    }
+    match (header, uri.authority()) {
+        (Some(header), None) => header.ok(),
+        (None, authority) => authority.map(Authority::as_str),
+        (Some(header), Some(authority)) => {
+            header.ok().filter(|header| header.eq_ignore_ascii_case(authority.as_str()))
+        }
+    }
+}
+
+/// A text, printed in lower case.
+struct LowerCase<'a>(&'a str);
+
+impl fmt::Display for LowerCase<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| f.write_char(c.to_ascii_lowercase()))
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::header::{AUTHORIZATION, CACHE_CONTROL, RANGE, SET_COOKIE, VARY};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, EXPIRES, PRAGMA, RANGE, SET_COOKIE, VARY};
 use http::{HeaderMap, Method, StatusCode, request, response};
 
 use crate::ttl::Ttl;
@@ -27,14 +27,17 @@ pub enum NoCacheReason {
     SetCookie,
     /// The handler looked into the visitor's session, which the request carried.
     Session,
-    /// `Cache-Control` says private, no-store, no-cache, or an age of 0.
+    /// `Cache-Control` says private, no-store, no-cache, or an age of 0; or, without it, there is
+    /// an `Expires` or `Pragma` header, which say such things in the older way.
     CacheControl,
     /// `Vary: *`, or a `Vary` that cannot be read.
     Vary,
-    /// A header that is not plain text.
-    Header,
+    /// `Vary` names headers that were not known to tell this page's variants apart; they are now.
+    NewVary,
     /// The body is larger than the cache takes.
     TooLarge,
+    /// The body is a stream whose length is not known beforehand.
+    Stream,
     /// The body broke off, or has trailers.
     Body,
     /// The cache is down.
@@ -44,7 +47,7 @@ pub enum NoCacheReason {
 }
 
 impl NoCacheReason {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Method,
         Self::Authorization,
         Self::Range,
@@ -55,8 +58,9 @@ impl NoCacheReason {
         Self::Session,
         Self::CacheControl,
         Self::Vary,
-        Self::Header,
+        Self::NewVary,
         Self::TooLarge,
+        Self::Stream,
         Self::Body,
         Self::Unavailable,
         Self::Overtaken,
@@ -76,8 +80,9 @@ impl NoCacheReason {
             Self::Session => "session",
             Self::CacheControl => "cache-control",
             Self::Vary => "vary",
-            Self::Header => "header",
+            Self::NewVary => "new-vary",
             Self::TooLarge => "too-large",
+            Self::Stream => "stream",
             Self::Body => "body",
             Self::Unavailable => "cache-unavailable",
             Self::Overtaken => "overtaken",
@@ -180,7 +185,9 @@ fn life(headers: &HeaderMap, ttl: Ttl) -> Result<Ttl, NoCacheReason> {
             }
         }
     }
+    let old_style = headers.contains_key(EXPIRES) || headers.contains_key(PRAGMA);
     match s_maxage.or(max_age) {
+        None if old_style => Err(NoCacheReason::CacheControl),
         None => Ok(ttl),
         Some(0) => Err(NoCacheReason::CacheControl),
         Some(age) => Ok(Ttl::secs(age)),
@@ -225,7 +232,7 @@ mod tests {
         use NoCacheReason as No;
         let layer = Ttl::secs(9);
         type Case<'a> = (&'a [(&'a str, &'a str)], Result<Ttl, No>);
-        let cases: [Case<'_>; 10] = [
+        let cases: [Case<'_>; 13] = [
             (&[], Ok(layer)),
             (&[("cache-control", "public")], Ok(layer)),
             (&[("cache-control", "max-age=60")], Ok(Ttl::secs(60))),
@@ -235,6 +242,9 @@ mod tests {
             (&[("cache-control", "public"), ("cache-control", "Private")], Err(No::CacheControl)),
             (&[("cache-control", "no-store")], Err(No::CacheControl)),
             (&[("cache-control", "private=\"x\"")], Err(No::CacheControl)),
+            (&[("expires", "Thu, 01 Jan 1970 00:00:00 GMT")], Err(No::CacheControl)),
+            (&[("pragma", "no-cache")], Err(No::CacheControl)),
+            (&[("expires", "0"), ("cache-control", "max-age=5")], Ok(Ttl::secs(5))),
             (&[("set-cookie", "a=b")], Err(No::SetCookie)),
         ];
         for (headers, expected) in cases {

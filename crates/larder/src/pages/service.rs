@@ -19,6 +19,7 @@ use super::{PageCache, PageKey};
 use crate::cache::{Guard, Lookup, TagVersions};
 use crate::key::CacheKey;
 use crate::sessions::Session;
+use crate::ttl::Ttl;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -59,26 +60,30 @@ where
         let pages = self.pages.clone();
         Box::pin(async move {
             let (parts, body) = request.into_parts();
-            let (method, headers) = (parts.method.clone(), parts.headers.clone());
-            let found = pages.find(&parts).await;
-            if let Found::Page(page) = &found {
-                return Ok(pages.reply(page, &method, &headers, PageOutcome::Hit, "hit"));
-            }
+            let miss = match pages.find(&parts).await {
+                Found::Page(page) => {
+                    let answer = pages.answer(page, &parts.method, &parts.headers);
+                    return Ok(pages.reply(answer, PageOutcome::Hit, "hit"));
+                }
+                Found::Miss(miss) if parts.method == Method::HEAD => {
+                    Err((PageOutcome::NotStored(NoCacheReason::Head), miss.why))
+                }
+                Found::Miss(miss) => Ok((miss, parts.headers.clone())),
+                Found::Nothing(outcome) => Err((outcome, "bypass")),
+            };
             // A session layer outside this one marks the response only when it has left here.
             let session = Session::from_extensions(&parts.extensions);
-            let request = Request::from_parts(parts, body);
-            let response = inner.call(request).await?.map(HandlerBody::new);
-            let found = match (found, session) {
-                (Found::Miss(miss), Some(session)) if session.is_touched() => {
-                    return Ok(pages.pass(
-                        response,
-                        PageOutcome::NotStored(NoCacheReason::Session),
-                        miss.why,
-                    ));
+            let response = inner.call(Request::from_parts(parts, body)).await?;
+            let response = response.map(HandlerBody::new);
+            Ok(match miss {
+                Err((outcome, why)) => pages.pass(response, outcome, why),
+                Ok((miss, _)) if session.is_some_and(|session| session.is_touched()) => {
+                    let outcome = PageOutcome::NotStored(NoCacheReason::Session);
+                    pages.pass(response, outcome, miss.why)
                 }
-                (found, _) => found,
-            };
-            Ok(pages.finish(found, &method, &headers, response).await)
+                // Boxed, so that a hit does not carry the room for storing a page.
+                Ok((miss, asked)) => Box::pin(pages.finish(miss, &asked, response)).await,
+            })
         })
     }
 }
@@ -98,6 +103,8 @@ struct Miss {
     guard: Option<Guard>,
     variants: Option<(Variants, Guard)>,
     versions: TagVersions,
+    /// When the handler began, in Unix seconds.
+    made: u64,
     /// `Cache-Status`'s word for why the handler had to run (RFC 9211).
     why: &'static str,
 }
@@ -112,13 +119,14 @@ impl PageCache {
             return Found::Nothing(PageOutcome::Bypassed(NoCacheReason::Host));
         };
         let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
-        let key = self.key(&host, target);
+        let key = self.key(host, target);
         let unavailable = Found::Nothing(PageOutcome::NotStored(NoCacheReason::Unavailable));
-        let tagged = self.cache.lookup_tagged(&key.0, &self.tags).await;
+        let tagged = self.0.cache.lookup_tagged(&key.0, &self.0.tags).await;
         let Some(versions) = tagged.versions else {
             return unavailable;
         };
-        let mut miss = Miss { key, guard: None, variants: None, versions, why: "uri-miss" };
+        let made = self.0.cache.backend().now();
+        let mut miss = Miss { key, guard: None, variants: None, versions, made, why: "uri-miss" };
         match tagged.lookup {
             Lookup::Unavailable(_) => unavailable,
             Lookup::Miss(guard) => {
@@ -126,14 +134,14 @@ impl PageCache {
                 Found::Miss(miss)
             }
             Lookup::Hit(bytes) => match Entry::decode(&bytes) {
-                Some(Entry::Page(page)) if page.versions == miss.versions.to_string() => {
+                Some(Entry::Page(page)) if page.versions == miss.versions.as_slice() => {
                     Found::Page(page)
                 }
                 Some(Entry::Variants(variants)) => {
-                    self.find_variant(miss, variants, &request.headers).await
+                    Box::pin(self.find_variant(miss, variants, &request.headers)).await
                 }
                 _ => {
-                    miss.guard = Some(self.cache.guard(miss.key.0.clone()).await);
+                    miss.guard = Some(self.0.cache.guard(miss.key.0.clone()).await);
                     miss.why = "stale";
                     Found::Miss(miss)
                 }
@@ -143,7 +151,7 @@ impl PageCache {
 
     async fn find_variant(&self, mut miss: Miss, variants: Variants, request: &HeaderMap) -> Found {
         let key = miss.key.variant(&variants, request);
-        let guard = match self.cache.lookup_bytes(key.clone()).await {
+        let guard = match self.0.cache.lookup_bytes(key.clone()).await {
             Lookup::Unavailable(_) => {
                 return Found::Nothing(PageOutcome::NotStored(NoCacheReason::Unavailable));
             }
@@ -152,12 +160,12 @@ impl PageCache {
                 guard
             }
             Lookup::Hit(bytes) => match Entry::decode(&bytes) {
-                Some(Entry::Page(page)) if page.versions == miss.versions.to_string() => {
+                Some(Entry::Page(page)) if page.versions == miss.versions.as_slice() => {
                     return Found::Page(page);
                 }
                 _ => {
                     miss.why = "stale";
-                    self.cache.guard(key).await
+                    self.0.cache.guard(key).await
                 }
             },
         };
@@ -165,102 +173,91 @@ impl PageCache {
         Found::Miss(miss)
     }
 
-    /// Stores the handler's response if it may be, and sends it.
+    /// Stores the handler's response to a GET if it may be, and sends it.
     async fn finish(
         &self,
-        found: Found,
-        method: &Method,
+        miss: Miss,
         request: &HeaderMap,
         response: Response<HandlerBody>,
     ) -> Response<PageBody> {
-        let miss = match found {
-            Found::Miss(miss) if method == Method::GET => miss,
-            Found::Miss(miss) => {
-                let outcome = PageOutcome::NotStored(NoCacheReason::Head);
-                return self.pass(response, outcome, miss.why);
-            }
-            Found::Nothing(outcome) => return self.pass(response, outcome, "bypass"),
-            Found::Page(_) => unreachable!("a page that was found has been sent"),
-        };
-        let why = miss.why;
-        let not = PageOutcome::NotStored;
+        let (why, not) = (miss.why, PageOutcome::NotStored);
         let (parts, body) = response.into_parts();
         let checked =
-            may_store(&parts, self.ttl).and_then(|ttl| Ok((ttl, vary_names(&parts.headers)?)));
+            may_store(&parts, self.0.ttl).and_then(|ttl| Ok((ttl, vary_names(&parts.headers)?)));
         let (ttl, vary) = match checked {
             Ok(checked) => checked,
             Err(reason) => {
                 return self.pass(Response::from_parts(parts, body), not(reason), why);
             }
         };
-        let body = match body.collect(self.max_body).await {
+        let body = match body.collect(self.0.max_body).await {
             Ok(body) => body,
             Err((body, reason)) => {
                 return self.pass(Response::from_parts(parts, body), not(reason), why);
             }
         };
-        let page = Page::new(parts.status, &parts.headers, body, miss.versions.to_string());
-        let outcome = match self.store(miss, &page, vary, request, ttl).await {
-            Ok(()) => PageOutcome::Stored,
-            Err(reason) => not(reason),
-        };
-        let mut response = self.reply(&page, method, request, outcome, why);
+        let versions = miss.versions.as_slice().to_vec();
+        let page = Page::new(parts.status, &parts.headers, body, miss.made, versions);
+        let stored = self.store(miss, page.encode(), vary, request, ttl).await;
+        let outcome = stored.map_or_else(not, |()| PageOutcome::Stored);
+        let answer = self.answer(page, &Method::GET, request);
+        let mut response = self.reply(answer, outcome, why);
         response.extensions_mut().extend(parts.extensions);
         response
     }
 
+    /// Stores an encoded page where this request would look for it.
     async fn store(
         &self,
         miss: Miss,
-        page: &Page,
+        entry: Bytes,
         vary: Vec<String>,
         request: &HeaderMap,
-        ttl: crate::Ttl,
+        ttl: Ttl,
     ) -> Result<(), NoCacheReason> {
-        let bytes = Entry::Page(page.clone()).encode()?;
         let guard = match (miss.guard, miss.variants) {
             (Some(guard), _) if vary.is_empty() => guard,
-            (_, Some((variants, guard)))
-                if vary.iter().all(|name| variants.headers.contains(name)) =>
+            (Some(guard), _) => {
+                let variants = Variants::new(vary.into_iter());
+                let key = miss.key.variant(&variants, request);
+                if !guard.fill_bytes(variants.encode(), ttl).await {
+                    return Err(NoCacheReason::Overtaken);
+                }
+                // Nobody knew this key before the record was there, and nobody finds it once the
+                // record is gone.
+                self.0.cache.guard(key).await
+            }
+            (None, Some((known, guard)))
+                if vary.iter().all(|name| known.headers.contains(name)) =>
             {
                 guard
             }
-            // The page varies on more than was known: a new record, and so new keys.
-            (guard, known) => {
-                let guard = match guard {
-                    Some(guard) => guard,
-                    None => self.cache.guard(miss.key.0.clone()).await,
-                };
-                let mut headers = vary;
-                headers.extend(known.into_iter().flat_map(|(variants, _)| variants.headers));
-                headers.sort_unstable();
-                headers.dedup();
-                let variants = Variants { nonce: crate::random_hex::<8>(), headers };
-                let key = miss.key.variant(&variants, request);
-                let record = Entry::Variants(variants).encode()?;
-                if !guard.fill_bytes(record, ttl).await {
-                    return Err(NoCacheReason::Overtaken);
-                }
-                self.cache.guard(key).await
+            // The record's guard was not held while the handler ran, so the page may be stale by
+            // now. The record holds no page; with it the next request knows where to look.
+            (None, known) => {
+                let known = known.map(|(known, _)| known.headers).unwrap_or_default();
+                let variants = Variants::new(vary.into_iter().chain(known));
+                let guard = self.0.cache.guard(miss.key.0).await;
+                guard.fill_bytes(variants.encode(), ttl).await;
+                return Err(NoCacheReason::NewVary);
             }
         };
-        match guard.fill_bytes(bytes, ttl).await {
-            true => Ok(()),
-            false => Err(NoCacheReason::Overtaken),
-        }
+        let stored = guard.fill_bytes(entry, ttl).await;
+        if stored { Ok(()) } else { Err(NoCacheReason::Overtaken) }
     }
 
-    /// Sends a page, as the request wants it.
+    fn answer(&self, page: Page, method: &Method, request: &HeaderMap) -> Response<Bytes> {
+        conditional::answer(page, method, request, self.0.cache.backend().now())
+    }
+
+    /// Sends a page, or what is said in its place.
     fn reply(
         &self,
-        page: &Page,
-        method: &Method,
-        request: &HeaderMap,
+        answer: Response<Bytes>,
         outcome: PageOutcome,
         why: &str,
     ) -> Response<PageBody> {
-        let response = conditional::answer(page, method, request);
-        self.mark(response.map(|body| Either::Left(Full::new(body))), outcome, why)
+        self.mark(answer.map(|body| Either::Left(Full::new(body))), outcome, why)
     }
 
     /// Sends a handler's response untouched.
@@ -280,15 +277,15 @@ impl PageCache {
         outcome: PageOutcome,
         why: &str,
     ) -> Response<PageBody> {
-        self.counters.count(outcome);
+        self.0.counters.count(outcome);
         let status = match outcome {
-            PageOutcome::Hit => "larder-pages; hit".to_owned(),
-            PageOutcome::Stored => format!("larder-pages; fwd={why}; stored"),
+            PageOutcome::Hit => Ok(HeaderValue::from_static("larder-pages; hit")),
+            PageOutcome::Stored => format!("larder-pages; fwd={why}; stored").try_into(),
             PageOutcome::NotStored(reason) | PageOutcome::Bypassed(reason) => {
-                format!("larder-pages; fwd={why}; detail={}", reason.name())
+                format!("larder-pages; fwd={why}; detail={}", reason.name()).try_into()
             }
         };
-        if let Ok(status) = HeaderValue::try_from(status) {
+        if let Ok(status) = status {
             response.headers_mut().append(CACHE_STATUS, status);
         }
         response.extensions_mut().insert(outcome);

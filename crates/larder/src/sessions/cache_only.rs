@@ -8,14 +8,13 @@ use super::error::SessionError;
 use super::record::{Loaded, Record};
 use crate::cache::Cache;
 use crate::cache::guard::Found;
-use crate::key::{CacheKey, Family};
 
 pub(super) async fn load(
     cache: &Cache,
     id: &StoreId,
     now_ms: i64,
 ) -> Result<Option<Loaded>, SessionError> {
-    match cache.find::<Record>(key(id)).await {
+    match cache.find::<Record>(id.cache_key()).await {
         Found::Value(record, _) if record.has_ended(now_ms) => Ok(None),
         Found::Value(record, guard) => Ok(Some(Loaded { record, guard: Some(guard) })),
         Found::Nothing => Ok(None),
@@ -29,7 +28,7 @@ pub(super) async fn create(
     record: Record,
     now_ms: i64,
 ) -> Result<Loaded, SessionError> {
-    if !cache.add(key(id), &record, record.ttl(now_ms)).await {
+    if !cache.add(id.cache_key(), &record, record.ttl(now_ms)).await {
         return Err(SessionError::Unavailable);
     }
     Ok(Loaded { record, guard: None })
@@ -45,10 +44,9 @@ pub(super) async fn replace(loaded: &mut Loaded, next: Record, now_ms: i64) -> b
     stored
 }
 
-pub(super) async fn delete(cache: &Cache, id: &StoreId) {
-    cache.delete(key(id)).await;
-}
-
-fn key(id: &StoreId) -> CacheKey {
-    CacheKey::reserved(Family::Session).with(id.as_str())
+/// An error if the cache did not confirm it. The delete is owed then: this process does it before it
+/// reads that server again.
+pub(super) async fn delete(cache: &Cache, id: &StoreId) -> Result<(), SessionError> {
+    let confirmed = cache.delete_confirmed(id.cache_key()).await;
+    if confirmed { Ok(()) } else { Err(SessionError::Unavailable) }
 }

@@ -3,10 +3,11 @@
 //! The table decides; the cache answers most reads. What keeps the cache from ever contradicting
 //! the table for longer than a change takes:
 //!
-//! - Before a row is changed or deleted, a *busy* mark replaces it in the cache. It voids every
-//!   fill that is under way, and whoever sees it reads the table and fills nothing. If the process
-//!   dies in the middle, the mark expires by itself.
-//! - After the change, the new row replaces exactly that mark. If the mark is not there any more,
+//! - Before a row is made, changed or deleted, a *busy* mark takes its place in the cache. It voids
+//!   every fill that is under way, and whoever sees it reads the table and fills nothing. If the
+//!   process dies in the middle, the mark expires by itself.
+//! - After the change, the new row replaces exactly that mark. A row is never stored without a
+//!   guard: what a slow server carries out late, after a delete, would bring it back. If the mark is not there any more,
 //!   somebody else's change, or a fill that may be older, has come in between: the key is deleted,
 //!   and the next reader asks the table.
 //! - A reader's fill is guarded as everywhere: see [`crate::cache::guard`].
@@ -21,7 +22,6 @@ use super::error::SessionError;
 use super::record::{Loaded, Record};
 use super::table::SessionTable;
 use crate::cache::{Cache, Lookup};
-use crate::key::{CacheKey, Family};
 use crate::ttl::Ttl;
 
 /// Longer than any change takes, short enough to forget one that died.
@@ -41,7 +41,7 @@ pub(super) async fn load(
     id: &StoreId,
     now_ms: i64,
 ) -> Result<Option<Loaded>, SessionError> {
-    let guard = match cache.lookup(key(id)).await {
+    let guard = match cache.lookup(id.cache_key()).await {
         Lookup::Hit(Cached::Row(record)) => {
             let record = Some(record).filter(|record| !record.has_ended(now_ms));
             return Ok(record.map(|record| Loaded { record, guard: None }));
@@ -78,13 +78,14 @@ pub(super) async fn create(
     now_ms: i64,
 ) -> Result<Loaded, SessionError> {
     let data = json(&record)?;
+    // Nobody else knows the id yet, but a plain `set` could reach a slow server after a sign-out's
+    // delete, and bring the session back.
+    let guard = cache.set_guarded(id.cache_key(), &busy(), BUSY).await;
     let is_new = table.insert(id.as_str(), &data, record.expires_ms).await;
     if !is_new.map_err(SessionError::Table)? {
         return Err(SessionError::Contended);
     }
-    // Nobody else knows the id yet, so there is nothing to guard against.
-    let cached = Cached::Row(record.clone());
-    cache.set(key(id), &cached, record.ttl(now_ms)).await;
+    fill(guard, &record, now_ms).await;
     Ok(Loaded { record, guard: None })
 }
 
@@ -97,14 +98,14 @@ pub(super) async fn replace(
     now_ms: i64,
 ) -> Result<bool, SessionError> {
     let data = json(&next)?;
-    let guard = cache.set_guarded(key(id), &busy(), BUSY).await;
+    let guard = cache.set_guarded(id.cache_key(), &busy(), BUSY).await;
     let expected = loaded.record.version;
     let updated = table.update(id.as_str(), &data, next.expires_ms, expected).await;
     if !updated.map_err(SessionError::Table)? {
         return Ok(false);
     }
     if !fill(guard, &next, now_ms).await {
-        cache.delete(key(id)).await;
+        cache.delete(id.cache_key()).await;
     }
     loaded.record = next;
     Ok(true)
@@ -115,9 +116,9 @@ pub(super) async fn delete(
     table: &dyn SessionTable,
     id: &StoreId,
 ) -> Result<(), SessionError> {
-    cache.set(key(id), &busy(), BUSY).await;
+    cache.set(id.cache_key(), &busy(), BUSY).await;
     table.delete(id.as_str()).await.map_err(SessionError::Table)?;
-    cache.delete(key(id)).await;
+    cache.delete(id.cache_key()).await;
     Ok(())
 }
 
@@ -131,8 +132,4 @@ fn busy() -> Cached {
 
 fn json(record: &Record) -> Result<String, SessionError> {
     serde_json::to_string(&record.data).map_err(SessionError::Row)
-}
-
-fn key(id: &StoreId) -> CacheKey {
-    CacheKey::reserved(Family::Session).with(id.as_str())
 }

@@ -7,6 +7,8 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue, Uri};
 use sha2::{Digest, Sha256};
 
+use crate::key::{CacheKey, Family};
+
 /// How many random bytes an id has.
 const ID_BYTES: usize = 32;
 
@@ -79,6 +81,11 @@ impl fmt::Debug for SessionId {
 impl StoreId {
     pub(super) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Where caches keep the session.
+    pub(super) fn cache_key(&self) -> CacheKey {
+        CacheKey::reserved(Family::Session).with(self.as_str())
     }
 }
 

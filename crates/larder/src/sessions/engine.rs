@@ -98,13 +98,12 @@ impl SessionEngine {
         Err(SessionError::Contended)
     }
 
-    /// Removes the session for good.
+    /// Removes the session for good. An error: it is not certain that it is gone.
     pub(super) async fn delete(&self, id: &StoreId) -> Result<(), SessionError> {
         match self {
             Self::Cache(cache) => cache_only::delete(cache, id).await,
-            Self::CachedDb { cache, table } => return cached_db::delete(cache, &**table, id).await,
+            Self::CachedDb { cache, table } => cached_db::delete(cache, &**table, id).await,
         }
-        Ok(())
     }
 
     /// Replaces what was loaded by `next`; false if it is not there any more as it was.

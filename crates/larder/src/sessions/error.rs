@@ -7,7 +7,8 @@ use super::table::TableError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
-    /// The cache that keeps the sessions could not be asked, or did not store.
+    /// The cache that keeps the sessions could not be asked, did not store, or did not confirm a
+    /// delete.
     #[error("the cache that keeps the sessions is unavailable")]
     Unavailable,
     /// The table of sessions failed.

@@ -15,6 +15,7 @@ use tower_service::Service;
 
 use super::cookie::{CookieStyle, InvalidCookieName, Secure, came_by_tls, cookies};
 use super::engine::SessionEngine;
+use super::failures::Failures;
 use super::session::{CookieChange, Session};
 use crate::store::Clock;
 
@@ -23,6 +24,14 @@ pub const DEFAULT_TTL: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// A session that is only read is renewed when this part of its TTL has passed.
 const RENEW_AFTER: u32 = 10;
+
+/// `Cache-Control` of a response whose handler looked into the session. `Vary: Cookie` is not enough:
+/// a shared cache would show the page to the same cookie after it was signed out. The visitor's own
+/// browser may go back to it, but asks before it shows it anew.
+const LOOKED: &str = "private, no-cache";
+
+/// `Cache-Control` of a response with a session's cookie, which nobody is to keep.
+const SETS_COOKIE: &str = "private, no-store";
 
 /// What the visitor is told when their changes could not be saved.
 const NOT_SAVED: &[u8] = b"Your changes could not be saved. Please try again in a moment.\n";
@@ -48,6 +57,7 @@ pub(super) struct Settings {
     pub(super) cookie: CookieStyle,
     ttl: Duration,
     clock: Clock,
+    failures: Arc<Failures>,
 }
 
 impl SessionLayer {
@@ -55,7 +65,8 @@ impl SessionLayer {
     #[must_use]
     pub fn new(engine: SessionEngine) -> Self {
         let cookie = CookieStyle { name: "session".to_owned(), secure: Secure::default() };
-        Self(Settings { engine, cookie, ttl: DEFAULT_TTL, clock: Clock::system() })
+        let (clock, failures) = (Clock::system(), Arc::new(Failures::new()));
+        Self(Settings { engine, cookie, ttl: DEFAULT_TTL, clock, failures })
     }
 
     /// How long a session lives after its last use, in whole seconds.
@@ -163,18 +174,21 @@ impl Settings {
         if !response.status().is_server_error()
             && let Err(error) = session.save().await
         {
-            tracing::error!(%error, "a session could not be saved");
+            self.failures.report(&error, self.now_ms());
             return not_saved();
         }
         let headers = response.headers_mut();
         vary_by_cookie(headers);
         let id = match session.cookie().await {
-            CookieChange::None => return response.map(Either::Right),
+            CookieChange::None => {
+                keep_private(headers, LOOKED);
+                return response.map(Either::Right);
+            }
             CookieChange::Set(id) => Some(id),
             CookieChange::Expire => None,
         };
         headers.append(SET_COOKIE, self.cookie.header(id.as_ref(), self.ttl, tls));
-        keep_private(headers);
+        keep_private(headers, SETS_COOKIE);
         response.map(Either::Right)
     }
 }
@@ -195,10 +209,11 @@ fn vary_by_cookie(headers: &mut HeaderMap) {
     }
 }
 
-/// A response with a session's cookie must not be stored by anybody, whatever the handler thought.
-fn keep_private(headers: &mut HeaderMap) {
+/// Keeps shared caches off a response, whatever the handler thought. One that says itself that it is
+/// private, and how the browser may keep it, is left alone.
+fn keep_private(headers: &mut HeaderMap, otherwise: &'static str) {
     if !lists(headers, CACHE_CONTROL, &["no-store", "private"]) {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(otherwise));
     }
 }
 

@@ -173,7 +173,10 @@ impl Session {
     /// one.
     ///
     /// # Errors
-    /// If the session's table cannot be written; the visitor is not signed out then.
+    /// If what keeps the session did not confirm the delete: the visitor may still be signed in, and
+    /// should be told so. The cookie stays, for without it they could not try again. With
+    /// [`SessionEngine::Cache`](super::SessionEngine::Cache) the delete is owed as any other, so this
+    /// process will not show the session again once it reaches the cache.
     pub async fn destroy(&self) -> Result<(), SessionError> {
         let mut state = self.touch().await;
         let id = match &state.stored {
@@ -196,7 +199,8 @@ impl Session {
     /// to deal with an error yourself.
     ///
     /// # Errors
-    /// If the changes could not be stored. They stay noted, so it can be called again.
+    /// If the changes could not be stored. They stay noted, so it can be called again; if the
+    /// response is to go out without them, [`discard_changes`](Self::discard_changes).
     pub async fn save(&self) -> Result<(), SessionError> {
         if !self.is_touched() {
             return Ok(());
@@ -218,6 +222,32 @@ impl Session {
         state.changes.clear();
         state.cycle = false;
         Ok(())
+    }
+
+    /// Forgets what this request has changed and not saved, so that the layer has nothing to save:
+    /// for changes that must not fail a request whose real work is done. Everything unsaved goes,
+    /// a new id ([`cycle_id`](Self::cycle_id)) included; what was saved or destroyed stays so.
+    ///
+    /// ```
+    /// # use larder::sessions::Session;
+    /// # async fn add_task(_: &str) {}
+    /// async fn add(session: Session, name: String) -> &'static str {
+    ///     add_task(&name).await; // it is added now, whatever becomes of the note
+    ///     if session.insert("last", &name).await.is_ok() && session.save().await.is_err() {
+    ///         session.discard_changes().await;
+    ///     }
+    ///     "added"
+    /// }
+    /// ```
+    pub async fn discard_changes(&self) {
+        if !self.is_touched() {
+            return;
+        }
+        let mut state = self.0.state.lock().await;
+        let stored = state.stored.as_ref();
+        let data = stored.map(|stored| stored.loaded.record.data.clone()).unwrap_or_default();
+        (state.data, state.cycle) = (data, false);
+        state.changes.clear();
     }
 
     /// What is to become of the cookie, after the last [`save`](Self::save).
@@ -253,6 +283,16 @@ impl Session {
     }
 }
 
+impl Stored {
+    /// Stores `data` under an id of its own.
+    async fn create(settings: &Settings, data: Data, now_ms: i64) -> Result<Self, SessionError> {
+        let id = SessionId::random();
+        let record = Record::new(data, settings.end(now_ms));
+        let loaded = settings.engine.create(&id.stored_as(), record, now_ms).await?;
+        Ok(Self { id, loaded })
+    }
+}
+
 impl State {
     fn change(&mut self, change: impl Fn(&mut Data) + Send + Sync + 'static) {
         change(&mut self.data);
@@ -261,12 +301,15 @@ impl State {
 
     /// Stores the working copy as a new session.
     async fn create(&mut self, settings: &Settings, now_ms: i64) -> Result<(), SessionError> {
-        let id = SessionId::random();
-        let record = Record::new(self.data.clone(), settings.end(now_ms));
-        let loaded = settings.engine.create(&id.stored_as(), record, now_ms).await?;
-        self.cookie = CookieChange::Set(id.clone());
-        self.stored = Some(Stored { id, loaded });
+        let created = Stored::create(settings, self.data.clone(), now_ms).await?;
+        self.adopt(created);
         Ok(())
+    }
+
+    /// Goes on with a session of a new id.
+    fn adopt(&mut self, created: Stored) {
+        self.cookie = CookieChange::Set(created.id.clone());
+        self.stored = Some(created);
     }
 
     /// Moves the session to a new id. If it was deleted meanwhile, only what this request has put
@@ -282,8 +325,11 @@ impl State {
             self.stored = None;
             return Ok(());
         }
-        self.create(settings, now_ms).await?;
-        settings.engine.delete(&old).await
+        let created = Stored::create(settings, self.data.clone(), now_ms).await?;
+        // As long as the old id may be worth something, nobody is told the new one.
+        settings.engine.delete(&old).await?;
+        self.adopt(created);
+        Ok(())
     }
 
     /// Makes the changes to what is stored.
@@ -301,7 +347,7 @@ impl State {
             }
             Err(error) if changes.is_empty() => {
                 // It was to live longer only: the next request can see to that.
-                tracing::warn!(%error, "a session could not be renewed");
+                tracing::debug!(%error, "a session could not be renewed");
             }
             Err(error) => return Err(error),
         }

@@ -7,6 +7,8 @@
     reason = "a module shared by test files, each of which uses a part of it"
 )]
 
+pub mod road;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
