@@ -10,6 +10,9 @@ use axum::body::Bytes;
 use axum::response::Html;
 use axum::routing::get;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let file = std::env::args().nth(1).ok_or("usage: constant BODY-FILE")?;

@@ -12,29 +12,30 @@ use tasklist::web::templates::{
     CachesPage, IndexPage, MePage, PageReport, Setting, Templates, Total,
 };
 
-fn main() -> anyhow::Result<()> {
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
     let directory = std::env::args_os().nth(1).context("usage: pages DIRECTORY")?;
     let directory = Path::new(&directory);
     std::fs::create_dir_all(directory)?;
     std::fs::write(directory.join("style.css"), assets::STYLE)?;
-    let templates = Templates::new()?;
-    write(directory, &templates, "index", &IndexPage { tasks: tasks() })?;
-    write(directory, &templates, "me", &me())?;
-    write(directory, &templates, "caches", &caches())?;
-    write(directory, &templates, "error", &error())?;
-    let empty = templates.render("index.html", &IndexPage { tasks: Vec::new() })?;
+    let templates = Templates::new(None)?;
+    write(directory, &templates, "index", &IndexPage { tasks: tasks() }).await?;
+    write(directory, &templates, "me", &me()).await?;
+    write(directory, &templates, "caches", &caches()).await?;
+    write(directory, &templates, "error", &error()).await?;
+    let empty = templates.render("index.html", &IndexPage { tasks: Vec::new() }).await?;
     std::fs::write(directory.join("empty.html"), local(&empty))?;
     Ok(())
 }
 
-fn write(
+async fn write(
     to: &Path,
     templates: &Templates,
     name: &str,
     values: &impl Serialize,
 ) -> anyhow::Result<()> {
     let file = format!("{name}.html");
-    let html = templates.render(&file, values)?;
+    let html = templates.render(&file, values).await?;
     Ok(std::fs::write(to.join(file), local(&html))?)
 }
 
@@ -72,19 +73,24 @@ fn caches() -> CachesPage {
         misses: gets - hits,
         sets: gets - hits,
         errors,
+        unreadable: 0,
+        refused: 0,
+        never_hits: false,
     };
-    let page = |time: &str, request: &str, page: &str, gets, hits, total_ms: &str| PageReport {
-        time: time.into(),
-        request: request.into(),
-        status: if request.starts_with("POST") { 303 } else { 200 },
-        page: page.into(),
-        gets,
-        hits,
-        misses: gets - hits,
-        round_trips: gets.min(3),
-        cache_ms: "0.41".into(),
-        total_ms: total_ms.into(),
-    };
+    let page =
+        |time: &str, request: &str, page: &str, gets, hits, queries, total_ms: &str| PageReport {
+            time: time.into(),
+            request: request.into(),
+            status: if request.starts_with("POST") { 303 } else { 200 },
+            page: page.into(),
+            gets,
+            hits,
+            misses: gets - hits,
+            round_trips: gets.min(3),
+            queries,
+            cache_ms: "0.41".into(),
+            total_ms: total_ms.into(),
+        };
     CachesPage {
         cache: "in this process".into(),
         settings: vec![
@@ -94,15 +100,15 @@ fn caches() -> CachesPage {
             Setting { name: "TASKLIST_SLOW_QUERY_MS", value: "2000".into() },
         ],
         totals: vec![
-            total("Pages", 1_204, 1_188, 0),
-            total("Query", 16, 2, 0),
-            total("Fragments", 96, 81, 3),
+            total("Pages and tags", 1_204, 1_188, 0),
+            total("List (query)", 16, 2, 0),
+            total("Rows (fragments)", 96, 81, 3),
             total("Sessions", 0, 0, 0),
         ],
         pages: vec![
-            page("14:03:24", "GET /", "hit", 1, 1, "0.52"),
-            page("14:03:22", "GET /", "miss, stored", 8, 5, "2003.10"),
-            page("14:03:21", "POST /add", "bypass", 0, 0, "4.07"),
+            page("14:03:24", "GET /", "hit", 2, 2, 0, "0.52"),
+            page("14:03:22", "GET /", "miss, stored", 9, 5, 1, "2003.10"),
+            page("14:03:21", "POST /add", "not asked", 1, 1, 0, "4.07"),
         ],
     }
 }

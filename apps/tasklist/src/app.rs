@@ -9,7 +9,7 @@ use larder::pages::PageCache;
 use larder::sessions::{Secure, SessionEngine as Engine, SessionLayer};
 use larder::{Cache, Ttl};
 
-use crate::config::{Config, QueryCache, SecureCookies, SessionEngine};
+use crate::config::{Config, SecureCookies, SessionEngine};
 use crate::db::Db;
 use crate::tasks::{TASKS_TAG, Tasks};
 use crate::web::report::History;
@@ -79,11 +79,6 @@ impl App {
         };
         let fragments = config.fragment_cache.then(|| uses.fragments.clone());
         let strategy = config.query_cache;
-        // A page must not outlive the list that it shows.
-        let page_ttl = match strategy {
-            QueryCache::Expiration => config.query_ttl.into(),
-            _ => Ttl::Never,
-        };
         Ok(Self {
             tasks: Tasks::new(
                 db.clone(),
@@ -93,7 +88,7 @@ impl App {
                 config.slow_query,
             ),
             templates: Templates::new(fragments)?,
-            pages: PageCache::new(uses.pages.clone()).ttl(page_ttl).tag(TASKS_TAG),
+            pages: PageCache::new(uses.pages.clone()).ttl(Ttl::Never).tag(TASKS_TAG),
             history: History::default(),
             config,
             db,

@@ -60,10 +60,15 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let router = web::router(app.clone());
-    tokio::select! {
+    let served = tokio::select! {
         served = shutdown::serve(listener, router, stop, shutdown::GRACE) => served,
         () = app.sweep_sessions(unix_ms) => Ok(()),
+    };
+    // Changes whose visitors have gone are still on their way to the caches.
+    if tokio::time::timeout(shutdown::GRACE, app.tasks.settle()).await.is_err() {
+        tracing::warn!("a change did not reach the caches in time");
     }
+    served
 }
 
 /// The time in Unix milliseconds.

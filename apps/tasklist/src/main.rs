@@ -16,6 +16,10 @@ use larder::Cache;
 use tasklist::config::{Config, VARIABLES};
 use tasklist::{App, app, logging, shutdown};
 
+/// A page from the cache is mostly allocations of a few dozen bytes and one of the page's size.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A task list that shows every way of caching.
 #[derive(Debug, Parser)]
 #[command(name = "tasklist", version)]

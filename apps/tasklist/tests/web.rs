@@ -8,11 +8,15 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
+use larder::Cache;
+use tasklist::App;
 use tasklist::config::Config;
 use tasklist::db::Db;
-use tasklist::web::templates::Templates;
-use tasklist::web::{App, assets, router};
+use tasklist::web::{assets, router};
 use tower::ServiceExt;
+
+/// Room for every page of a test.
+const CACHE_BYTES: usize = 16 << 20;
 
 /// The app and its database.
 struct Site {
@@ -21,12 +25,18 @@ struct Site {
 
 impl Site {
     async fn new() -> Site {
-        let vars = [("DATABASE_URL".into(), "sqlite::memory:".into())];
+        Site::with(&[]).await
+    }
+
+    /// A site whose configuration differs from the default one.
+    async fn with(vars: &[(&str, &str)]) -> Site {
+        let database = ("DATABASE_URL", "sqlite::memory:");
+        let vars = vars.iter().chain([&database]).map(|(name, value)| (name.into(), value.into()));
         let config = Config::from_vars(vars).unwrap();
         let db = Db::connect(&config.database_url).await.unwrap();
         db.migrate().await.unwrap();
-        let templates = Templates::new().unwrap();
-        Site { app: App { db, templates, config: Arc::new(config) } }
+        let cache = Cache::in_process(CACHE_BYTES);
+        Site { app: App::new(Arc::new(config), db, cache).unwrap() }
     }
 
     async fn send(&self, request: Request<Body>) -> Reply {
@@ -42,6 +52,12 @@ impl Site {
         let form = "application/x-www-form-urlencoded";
         let request = request("POST", path).header(header::CONTENT_TYPE, form);
         self.send(request.body(body.into()).unwrap()).await
+    }
+
+    async fn post_from(&self, origin: &str, body: &'static str) -> Reply {
+        let form = "application/x-www-form-urlencoded";
+        let request = request("POST", "/add").header(header::CONTENT_TYPE, form);
+        self.send(request.header(header::ORIGIN, origin).body(body.into()).unwrap()).await
     }
 }
 
@@ -67,6 +83,10 @@ impl Reply {
 
     fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    fn cache_status(&self) -> impl Iterator<Item = &str> {
+        self.headers.get_all("cache-status").iter().map(|value| value.to_str().unwrap())
     }
 
     /// Checks that this is an error page of ours.
@@ -243,4 +263,110 @@ async fn nothing_outside_is_loaded() {
         assert!(!source.contains("|safe") && !source.contains("autoescape"), "{name}");
     }
     assert!(!assets::STYLE.contains("url(") && !assets::STYLE.contains("@import"));
+}
+
+#[tokio::test]
+async fn every_reply_says_what_the_caches_did() {
+    let site = Site::new().await;
+    let replies = [
+        site.get("/").await,
+        site.get("/me").await,
+        site.get("/caches").await,
+        site.get("/nowhere").await,
+        site.get(&assets::style_path()).await,
+        site.post("/add", "name=a").await,
+        site.post("/add", "name=").await,
+        site.post("/remove", "id=1").await,
+        site.send(request("GET", "/add").body(Body::empty()).unwrap()).await,
+        site.send(Request::get("/").body(Body::empty()).unwrap()).await,
+        site.post_from("https://evil.example", "name=a").await,
+    ];
+    for reply in replies {
+        assert!(reply.header("server-timing").starts_with("cache;desc="), "{reply:?}");
+        let own = reply.cache_status().find(|status| status.starts_with("tasklist; gets="));
+        assert!(own.is_some_and(|own| own.contains("; queries=")), "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_list_is_kept_for_all_and_belongs_to_nobody() {
+    let site = Site::new().await;
+    site.post("/add", "name=a").await;
+    let first = site.get("/").await;
+    assert_eq!(first.cache_status().next(), Some("larder-pages; fwd=uri-miss; stored"));
+    let me = site.get("/me").await;
+    let session = me.header("set-cookie").split(';').next().unwrap();
+    for cookie in [session, "session=made-up", "theme=dark; lang=de"] {
+        let request = request("GET", "/").header(header::COOKIE, cookie);
+        let page = site.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(page.cache_status().next(), Some("larder-pages; hit"), "{cookie}");
+        assert_eq!((&page.text, page.header("etag")), (&first.text, first.header("etag")));
+        assert!(!page.headers.contains_key("set-cookie") && !page.headers.contains_key("vary"));
+    }
+}
+
+#[tokio::test]
+async fn a_visitors_own_page_is_kept_nowhere() {
+    let site = Site::new().await;
+    let first = site.get("/me").await;
+    let cookie = first.header("set-cookie").to_owned();
+    for word in ["HttpOnly", "SameSite=Lax", "Path=/"] {
+        assert!(cookie.contains(word), "{cookie}");
+    }
+    let session = cookie.split(';').next().unwrap();
+    for visits in 2..5 {
+        let request = request("GET", "/me").header(header::COOKIE, session);
+        let page = site.send(request.body(Body::empty()).unwrap()).await;
+        assert!(page.text.contains(&format!("<dd>{visits}</dd>")), "{}", page.text);
+        assert_eq!(page.header("cache-control"), "private, no-store");
+        assert!(page.cache_status().all(|status| !status.starts_with("larder-pages")));
+    }
+    assert_eq!(site.get("/caches").await.header("cache-control"), "no-store");
+}
+
+#[tokio::test]
+async fn a_browser_that_has_the_list_is_told_so_until_it_changes() {
+    let site = Site::new().await;
+    let etag = site.get("/").await.header("etag").to_owned();
+    let known = async || {
+        let request = request("GET", "/").header(header::IF_NONE_MATCH, &etag);
+        site.send(request.body(Body::empty()).unwrap()).await
+    };
+    let reply = known().await;
+    assert_eq!((reply.status, reply.header("etag")), (StatusCode::NOT_MODIFIED, &*etag));
+    assert_eq!((reply.header("cache-control"), &*reply.text), ("no-cache", ""));
+    site.post("/add", "name=a").await;
+    let changed = known().await;
+    assert_eq!(changed.status, StatusCode::OK);
+    assert_ne!(changed.header("etag"), etag);
+}
+
+#[tokio::test]
+async fn head_is_the_page_without_its_body() {
+    for switch in ["on", "off"] {
+        let site = Site::with(&[("TASKLIST_PAGE_CACHE", switch)]).await;
+        let head = async || site.send(request("HEAD", "/").body(Body::empty()).unwrap()).await;
+        let before = head().await;
+        assert_eq!((before.status, &*before.text), (StatusCode::OK, ""));
+        let page = site.get("/").await;
+        let after = head().await;
+        assert_eq!((after.status, &*after.text), (StatusCode::OK, ""));
+        for name in ["content-type", "content-length", "etag", "cache-control"] {
+            assert_eq!(after.header(name), page.header(name), "{name}, page cache {switch}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_settings_in_force_are_shown() {
+    let site = Site::with(&[
+        ("TASKLIST_QUERY_CACHE", "expiration"),
+        ("TASKLIST_QUERY_TTL", "90s"),
+        ("TASKLIST_PAGE_CACHE", "off"),
+    ])
+    .await;
+    let page = site.get("/caches").await.text;
+    for setting in ["<dd>expiration</dd>", "<dd>90s</dd>", "<dd>off</dd>"] {
+        assert!(page.contains(setting), "{setting}: {page}");
+    }
 }

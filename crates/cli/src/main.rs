@@ -13,6 +13,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Memcache for web apps, whole.
 #[derive(Debug, Parser)]
 #[command(name = "larder", version, after_help = ENVIRONMENT)]

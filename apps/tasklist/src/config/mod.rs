@@ -155,7 +155,7 @@ variables! {
         "on or off",
         "whether whole pages are cached";
     "TASKLIST_SLOW_QUERY_MS" = "0",
-        "a number of milliseconds from 0 to 60000",
+        "a number of milliseconds from 0 to 30000",
         "makes the query for the list this much slower, to see what caching saves";
     "TASKLIST_SESSION_ENGINE" = "cached_db",
         "cache or cached_db",
@@ -241,7 +241,7 @@ fn ttl(text: &str) -> Option<Duration> {
 }
 
 fn slow_query(text: &str) -> Option<Duration> {
-    text.parse().ok().filter(|ms| *ms <= 60_000).map(Duration::from_millis)
+    text.parse().ok().filter(|ms| *ms <= 30_000).map(Duration::from_millis)
 }
 
 #[cfg(test)]

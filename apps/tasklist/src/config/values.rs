@@ -81,22 +81,6 @@ impl SecureCookies {
             _ => None,
         }
     }
-
-    /// Whether the cookies of a reply to this request are to be `Secure`.
-    ///
-    /// Under `Auto`, `X-Forwarded-Proto` is believed from anyone: a client that forges it changes
-    /// nothing but its own cookie. Of several values, the first is the proxy next to the visitor.
-    pub fn apply_to(self, request: &http::HeaderMap) -> bool {
-        match self {
-            SecureCookies::On => true,
-            SecureCookies::Off => false,
-            SecureCookies::Auto => {
-                let proto = request.get("x-forwarded-proto").and_then(|value| value.to_str().ok());
-                let first = proto.and_then(|value| value.split(',').next());
-                first.is_some_and(|first| first.trim().eq_ignore_ascii_case("https"))
-            }
-        }
-    }
 }
 
 /// `on` or `off`.

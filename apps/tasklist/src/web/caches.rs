@@ -1,5 +1,7 @@
 //! `GET /caches`: the settings in force, the running totals, and what the last pages cost.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::{Html, IntoResponse, Response};
 use http::header::CACHE_CONTROL;
@@ -10,8 +12,11 @@ use super::templates::{CachesPage, Setting, Total};
 use crate::app::App;
 use crate::config::QueryCache;
 
+/// This many look-ups without a single hit are a mistake and no accident.
+const SUSPICIOUS: u64 = 50;
+
 /// The handler.
-pub(super) async fn caches(State(app): State<App>) -> Result<Response, PageError> {
+pub(super) async fn caches(State(app): State<Arc<App>>) -> Result<Response, PageError> {
     let uses = &app.uses;
     let page = CachesPage {
         cache: app.cache.backend().describe(),
@@ -37,6 +42,9 @@ fn total(what: &'static str, cache: &Cache) -> Total {
         misses: figures.misses,
         sets: figures.sets,
         errors: figures.errors,
+        unreadable: figures.undecodable,
+        refused: figures.refused_fills,
+        never_hits: figures.gets >= SUSPICIOUS && figures.hits == 0,
     }
 }
 

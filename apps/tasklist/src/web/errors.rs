@@ -1,13 +1,11 @@
 //! Errors as pages: what was wrong, with which value, what would be right, and a way back.
 //!
 //! [`PageError`] is what handlers and middleware return. Its response carries an [`ErrorPage`],
-//! which the middleware [`render`], the outermost but one, turns into HTML; error replies of other
+//! which [`render`] turns into HTML; error replies of other
 //! layers (no such route, wrong method, the CSRF check) get their page there too. Details of a
 //! failure of ours go to the log, never into the page.
 
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
@@ -115,10 +113,8 @@ impl ErrorPage {
     }
 }
 
-/// The middleware that gives every error reply its page.
-pub async fn render(State(templates): State<Templates>, request: Request, next: Next) -> Response {
-    let method = request.method().clone();
-    let mut response = next.run(request).await;
+/// Gives an error reply its page; any other reply stays as it is.
+pub async fn render(templates: &Templates, method: &Method, mut response: Response) -> Response {
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
         return response;
@@ -127,7 +123,7 @@ pub async fn render(State(templates): State<Templates>, request: Request, next: 
     if page.is_none() && is_html(&response) {
         return response;
     }
-    let page = page.unwrap_or_else(|| ErrorPage::of_status(status, &method));
+    let page = page.unwrap_or_else(|| ErrorPage::of_status(status, method));
     match templates.render("error.html", &page).await {
         Ok(html) => put_html(&mut response, html),
         Err(error) => tracing::error!(%error, "the error page cannot be rendered"),

@@ -25,9 +25,8 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
 
 /// Adds the headers to a reply. One that says nothing of caching is not to be kept by browsers
 /// unasked: they cannot be told when it changes.
-pub async fn secure(mut response: Response) -> Response {
+pub fn secure(response: &mut Response) {
     let headers = response.headers_mut();
     headers.extend(HEADERS);
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
-    response
 }

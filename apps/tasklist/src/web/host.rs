@@ -8,27 +8,8 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
-use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Uri, header};
-
-use super::errors::PageError;
-
-/// The middleware: answers 400 unless the request's host is an allowed one.
-pub async fn check(
-    State(allowed): State<Arc<AllowedHosts>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match Host::of(request.headers(), request.uri()) {
-        Ok(host) if allowed.allows(&host) => next.run(request).await,
-        Ok(host) => PageError::Host(HostProblem::NotAllowed(host)).into_response(),
-        Err(problem) => PageError::Host(problem).into_response(),
-    }
-}
 
 /// The host names the app answers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +27,17 @@ impl AllowedHosts {
     /// The machine itself, by its address.
     pub fn loopback() -> AllowedHosts {
         AllowedHosts(vec![Pattern::Exactly("127.0.0.1".to_owned())])
+    }
+
+    /// Whether the app answers to a request with these headers.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), HostProblem> {
+        match Host::of(headers, uri)? {
+            host if self.allows(&host) => Ok(()),
+            host => Err(HostProblem::NotAllowed(host)),
+        }
     }
 
     /// Whether the app answers to this host, on any port.

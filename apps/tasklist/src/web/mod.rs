@@ -1,14 +1,14 @@
 //! The pages and forms over HTTP.
 //!
-//! [`router`] owns the order of the layers, from the outside in: security headers, the report on
-//! what the caches did, error pages, host check, CSRF check; then for the list the page cache, and
-//! for the pages that know their visitor the session. `/healthz` is outside all of them, because
-//! health checkers call a machine by its address.
+//! [`router`] owns the order of things, from the outside in: the front door ([`front`]), the CSRF
+//! check, then for the list the page cache, and for the pages that know their visitor the session.
+//! `/healthz` is outside all of them, because health checkers call a machine by its address.
 
 pub mod assets;
 mod caches;
 pub mod errors;
 pub mod forms;
+mod front;
 pub mod headers;
 pub mod host;
 pub mod report;
@@ -20,23 +20,25 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use http::{StatusCode, header};
+use tower::Layer;
 use tower_http::csrf::CsrfLayer;
 
 use crate::app::App;
 
 /// The app as a service.
 pub fn router(app: App) -> Router {
-    let hosts = Arc::new(app.config.allowed_hosts.clone());
+    // What a layer or a route carries is cloned for every request.
+    let app = Arc::new(app);
     let with_session = Router::new()
         .route("/me", get(session::me))
         .route("/sign-out", post(session::sign_out))
         .route("/add", post(tasks::add))
         .route_layer(app.sessions());
-    Router::new()
+    let pages = Router::new()
         .route("/", index(&app))
         .route("/remove", post(tasks::remove))
         .route("/caches", get(caches::caches))
@@ -44,21 +46,21 @@ pub fn router(app: App) -> Router {
         .merge(with_session)
         .fallback(async || StatusCode::NOT_FOUND)
         .layer(CsrfLayer::new())
-        .layer(from_fn_with_state(hosts, host::check))
-        .layer(from_fn_with_state(app.templates.clone(), errors::render))
-        .layer(from_fn_with_state(app.history.clone(), report::report))
+        .with_state(app.clone());
+    let front = from_fn_with_state(app.clone(), front::front);
+    Router::new()
         .route("/healthz", get(health))
-        .layer(map_response(headers::secure))
         .with_state(app)
+        .fallback_service(front.layer(pages))
 }
 
-fn index(app: &App) -> MethodRouter<App> {
+fn index(app: &App) -> MethodRouter<Arc<App>> {
     let index = get(tasks::index);
     if app.config.page_cache { index.layer(app.pages.layer()) } else { index }
 }
 
 /// Whether the app can do its work: it needs the database, and can do without the cache.
-async fn health(State(app): State<App>) -> Response {
+async fn health(State(app): State<Arc<App>>) -> Response {
     let (status, text) = match app.db.ping().await {
         Ok(()) => (StatusCode::OK, "ok\n"),
         Err(error) => {
@@ -66,5 +68,7 @@ async fn health(State(app): State<App>) -> Response {
             (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n")
         }
     };
-    (status, [(header::CACHE_CONTROL, "no-store")], text).into_response()
+    let mut response = (status, [(header::CACHE_CONTROL, "no-store")], text).into_response();
+    headers::secure(&mut response);
+    response
 }

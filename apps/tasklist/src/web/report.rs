@@ -1,17 +1,16 @@
 //! What each page cost, told to whoever asked for it and kept for `/caches`.
 //!
-//! [`report`] is the outermost layer: it counts for everything within. `Server-Timing` is for
+//! [`Counted`] goes with a request from its arrival to its reply. `Server-Timing` is for
 //! people (browsers draw it), `Cache-Status` for programs (RFC 9211; the page layer adds a member of
 //! its own before this one). [`History`] keeps the last pages, and no more.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
 use axum::response::Response;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method, Uri};
 use larder::pages::PageOutcome;
 
 use super::templates::PageReport;
@@ -23,7 +22,7 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// How many pages are remembered.
 const REMEMBERED: usize = 30;
 
-/// The longest path that is remembered whole, in characters.
+/// The longest path that is shown whole, in characters.
 const LONGEST_PATH: usize = 60;
 
 /// The last pages of this process. Clones share it.
@@ -33,7 +32,8 @@ pub struct History(Arc<Mutex<VecDeque<Visit>>>);
 #[derive(Debug)]
 struct Visit {
     at: SystemTime,
-    request: String,
+    method: Method,
+    uri: Uri,
     status: u16,
     outcome: Option<PageOutcome>,
     cost: Cost,
@@ -57,52 +57,67 @@ impl History {
     }
 }
 
-/// The layer that counts, tells and remembers.
-pub async fn report(State(history): State<History>, request: Request, next: Next) -> Response {
-    let trace = Trace::default();
-    let started = Instant::now();
-    let path: String = request.uri().path().chars().take(LONGEST_PATH).collect();
-    let name = format!("{} {path}", request.method());
-    let mut response = trace.scope(next.run(request)).await;
-    let (cost, total) = (trace.cost(), started.elapsed());
-    let headers = response.headers_mut();
-    for (header, text) in
-        [(SERVER_TIMING, server_timing(&cost, total)), (CACHE_STATUS, cache_status(&cost))]
-    {
-        if let Ok(value) = HeaderValue::try_from(text) {
-            headers.append(header, value);
+/// One request, from its arrival to its reply.
+#[derive(Debug)]
+pub struct Counted {
+    trace: Trace,
+    started: Instant,
+    method: Method,
+    uri: Uri,
+}
+
+impl Counted {
+    /// Begins to count.
+    pub fn begin(method: Method, uri: Uri) -> Self {
+        Self { trace: Trace::default(), started: Instant::now(), method, uri }
+    }
+
+    /// Runs `work` and counts what it does.
+    pub async fn scope<F: Future>(&self, work: F) -> F::Output {
+        self.trace.scope(work).await
+    }
+
+    /// Tells the visitor what the reply cost, and remembers it.
+    pub fn end(self, response: &mut Response, history: &History) {
+        let (cost, total) = (self.trace.cost(), self.started.elapsed());
+        let texts =
+            [(SERVER_TIMING, server_timing(&cost, total)), (CACHE_STATUS, cache_status(&cost))];
+        for (header, text) in texts {
+            if let Ok(value) = HeaderValue::try_from(text) {
+                response.headers_mut().append(header, value);
+            }
+        }
+        let status = response.status().as_u16();
+        tracing::debug!(
+            method = %self.method,
+            path = self.uri.path(),
+            status,
+            micros = micros(total),
+            gets = cost.cache.gets,
+            hits = cost.cache.hits,
+            round_trips = cost.cache.round_trips,
+            queries = cost.queries,
+            "answered"
+        );
+        if !self.uri.path().starts_with("/static/") {
+            let outcome = response.extensions().get().copied();
+            let (method, uri) = (self.method, self.uri);
+            let at = SystemTime::now();
+            history.add(Visit { at, method, uri, status, outcome, cost, total });
         }
     }
-    let status = response.status().as_u16();
-    let micros = u64::try_from(total.as_micros()).unwrap_or(u64::MAX);
-    tracing::debug!(
-        request = name,
-        status,
-        micros,
-        gets = cost.cache.gets,
-        hits = cost.cache.hits,
-        round_trips = cost.cache.round_trips,
-        queries = cost.queries,
-        "answered"
-    );
-    if !path.starts_with("/static/") {
-        history.add(Visit {
-            at: SystemTime::now(),
-            request: name,
-            status,
-            outcome: response.extensions().get().copied(),
-            cost,
-            total,
-        });
-    }
-    response
 }
 
 impl Visit {
+    fn request(&self) -> String {
+        let path: String = self.uri.path().chars().take(LONGEST_PATH).collect();
+        format!("{} {path}", self.method)
+    }
+
     fn report(&self) -> PageReport {
         PageReport {
             time: clock(self.at),
-            request: self.request.clone(),
+            request: self.request(),
             status: self.status,
             page: match self.outcome {
                 None => "not asked".to_owned(),
@@ -118,8 +133,8 @@ impl Visit {
             misses: self.cost.cache.misses,
             round_trips: self.cost.cache.round_trips,
             queries: self.cost.queries,
-            cache_ms: milliseconds(self.cost.cache.micros),
-            total_ms: milliseconds(u64::try_from(self.total.as_micros()).unwrap_or(u64::MAX)),
+            cache_ms: Milliseconds(self.cost.cache.micros).to_string(),
+            total_ms: Milliseconds(micros(self.total)).to_string(),
         }
     }
 }
@@ -133,10 +148,10 @@ fn server_timing(cost: &Cost, total: Duration) -> String {
         cache.hits,
         cache.misses,
         cache.round_trips,
-        milliseconds(cache.micros),
+        Milliseconds(cache.micros),
         cost.queries,
-        milliseconds(cost.query_micros),
-        milliseconds(u64::try_from(total.as_micros()).unwrap_or(u64::MAX)),
+        Milliseconds(cost.query_micros),
+        Milliseconds(micros(total)),
     )
 }
 
@@ -154,9 +169,17 @@ fn cache_status(cost: &Cost) -> String {
     )
 }
 
-/// Milliseconds with two decimals.
-fn milliseconds(micros: u64) -> String {
-    format!("{}.{:02}", micros / 1000, micros % 1000 / 10)
+/// Microseconds, printed as milliseconds with two decimals.
+struct Milliseconds(u64);
+
+impl fmt::Display for Milliseconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:02}", self.0 / 1000, self.0 % 1000 / 10)
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The time of day in UTC.
@@ -175,7 +198,8 @@ mod tests {
         for n in 0..100 {
             history.add(Visit {
                 at: UNIX_EPOCH + Duration::from_secs(3 * 86_400 + 3661),
-                request: format!("GET /{n}"),
+                method: Method::GET,
+                uri: format!("/{n}").parse().unwrap(),
                 status: 200,
                 outcome: Some(PageOutcome::Hit),
                 cost: Cost::default(),

@@ -1,5 +1,7 @@
 //! `GET /me`: this visitor's session, and signing out, which deletes it.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::extract::State;
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -18,7 +20,7 @@ const REMEMBERED: usize = 50;
 
 /// `GET /me`.
 pub(super) async fn me(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Extension(session): Extension<Session>,
 ) -> Result<Response, PageError> {
     let visits = session.update(VISITS, |visits: Option<u64>| visits.unwrap_or(0) + 1).await?;
@@ -50,8 +52,13 @@ pub(super) async fn remember(session: &Session, name: String) {
         added.drain(..surplus);
         added
     };
-    if let Err(error) = session.update(ADDED, note).await {
-        tracing::warn!(%error, "a visitor's task is in the list but not in their session");
+    let noted = async {
+        session.update(ADDED, note).await?;
+        session.save().await
+    };
+    if let Err(error) = noted.await {
+        session.discard_changes().await;
+        tracing::debug!(%error, "a visitor's task is in the list but not in their session");
     }
 }
 

@@ -40,10 +40,12 @@ impl Templates {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?;
         environment.set_syntax(syntax);
-        environment.add_global("style_path", assets::style_path());
+        // Ours, and of characters that mean nothing in HTML.
+        let style_path = Value::from_safe_string(assets::style_path());
+        environment.add_global("style_path", style_path);
         fragments.install(&mut environment);
         for (name, source) in SOURCES {
-            fragments::add_template(&mut environment, *name, source)?;
+            fragments::add_template(&mut environment, name, source)?;
         }
         let environment = Arc::new(environment);
         Ok(Templates { environment, fragments })
@@ -117,6 +119,12 @@ pub struct Total {
     pub sets: u64,
     /// Operations that failed and counted as misses.
     pub errors: u64,
+    /// Values that were there but could not be read.
+    pub unreadable: u64,
+    /// Stores that were refused because the value had been changed meanwhile.
+    pub refused: u64,
+    /// Much is asked for and nothing is ever found: something is wrong.
+    pub never_hits: bool,
 }
 
 /// What the caches did for one page.
@@ -128,7 +136,7 @@ pub struct PageReport {
     pub request: String,
     /// The status of the reply.
     pub status: u16,
-    /// What the page cache did: "hit", "miss, stored", "bypass".
+    /// What the page cache did: "hit", "miss, stored", "not asked".
     pub page: String,
     /// Keys asked for.
     pub gets: u64,
