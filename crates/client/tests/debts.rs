@@ -171,3 +171,39 @@ async fn a_set_that_is_too_large_takes_the_old_value_with_it() {
     client.set(&key("a"), "more than ten bytes", 0, 0).await.unwrap_err();
     assert_eq!(client.get(&key("a")).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn a_flush_that_was_not_answered_is_owed() {
+    for protocol in PROTOCOLS {
+        for cancelled in [false, true] {
+            let fake = Fake::start().await;
+            fake.put("a", "stale");
+            let client = fake.client(protocol);
+            fake.fault(Fault::Freeze);
+            let limit = Duration::from_millis(if cancelled { 50 } else { 10_000 });
+            let flushed = tokio::time::timeout(limit, client.flush_all()).await;
+            assert!(flushed.is_err() == cancelled);
+            assert!(flushed.into_iter().flatten().all(|(_, result)| result.is_err()));
+            assert!(client.health()[0].flush_owed);
+            fake.fault(Fault::None);
+            assert_eq!(client.get(&key("a")).await.unwrap(), None);
+            assert_eq!(fake.take_log(), ["flush_all", "get a"], "{protocol:?}");
+            assert!(!client.health()[0].flush_owed);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_depends_on_a_debt_is_deleted_after_it() {
+    let fake = Fake::start().await;
+    let client = fake.client(Protocol::Meta);
+    fake.fault(Fault::Freeze);
+    client.delete(&key("value")).await.unwrap_err();
+    client.owe_deletes_after(&key("value"), [&key("a-tag")]);
+    assert_eq!(client.health()[0].owed_deletes, 1, "the other one only afterwards");
+    fake.fault(Fault::None);
+    client.get(&key("x")).await.unwrap();
+    assert_eq!(fake.take_log(), ["delete value", "delete a-tag", "get x"]);
+    client.owe_deletes_after(&key("value"), [&key("a-tag")]);
+    assert_eq!(client.health()[0].owed_deletes, 1, "nothing to wait for");
+}

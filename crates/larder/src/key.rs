@@ -179,6 +179,21 @@ mod tests {
     }
 
     #[test]
+    fn a_part_that_never_prints_the_same_has_its_right_length() {
+        struct Growing(std::cell::Cell<usize>);
+        impl Display for Growing {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.set(self.0.get() + 1);
+                write!(f, "{}", "x".repeat(self.0.get()))
+            }
+        }
+        let part = Growing(std::cell::Cell::new(0));
+        let key = CacheKey::new(&part).with(&part).with("é");
+        assert_eq!(key, CacheKey::new("x").with("xx").with("é"));
+        assert_eq!(wire(&key, "t", 1).full.as_deref(), Some("t:1:1:x:2:xx:2:é"));
+    }
+
+    #[test]
     fn a_verbatim_key_travels_as_written() {
         let key = wire(&CacheKey::verbatim("counter").unwrap(), "shop", 3);
         assert_eq!(key.key.as_bytes(), b"counter");

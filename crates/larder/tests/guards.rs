@@ -9,14 +9,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use larder::{CacheKey, Lookup, Ttl};
+use larder::client::Key;
+use larder::{Cache, CacheKey, Lookup, Ttl};
 use support::{Kind, Rig, dead_cache};
 use tokio::sync::{Barrier, oneshot};
+use tokio::task::JoinHandle;
 
 over_every_backend!(
     a_fill_that_was_overtaken_is_refused,
     two_programs_share_one_guard,
     an_exclusive_guard_voids_the_others,
+    what_cannot_be_read_is_claimed_like_nothing,
     a_hit_needs_no_computation,
     one_computation_for_all_who_miss,
     a_latecomer_after_an_invalidation_computes_anew,
@@ -70,6 +73,30 @@ async fn an_exclusive_guard_voids_the_others(rig: Rig) {
     assert!(!first.fill(&2, Ttl::Never).await);
     assert!(second.fill(&3, Ttl::Never).await);
     assert_eq!(cache.get::<u64>("key").await, Some(3));
+}
+
+async fn what_cannot_be_read_is_claimed_like_nothing(rig: Rig) {
+    let (cache, other) = (rig.cache.clone(), rig.another());
+    other.set("key", &"text", Ttl::Never).await;
+    let guard = cache.lookup::<u64>("key").await.value_or_guard().unwrap_err();
+    assert_eq!(other.get::<String>("key").await, None, "a placeholder has replaced it");
+    assert!(guard.fill(&1, Ttl::Never).await);
+
+    other.set("key", &"text", Ttl::Never).await;
+    let guard = cache.lookup::<u64>("key").await.value_or_guard().unwrap_err();
+    other.set("key", &"text", Ttl::Never).await;
+    assert!(!guard.fill(&2, Ttl::Never).await, "the same value, but written since");
+
+    let computed = cache.get_or_compute("key", Ttl::Never, async || Ok::<_, Infallible>(3)).await;
+    assert_eq!(computed, Ok(3));
+    assert_eq!(other.get::<u64>("key").await, Some(3));
+
+    // Another program's item, in a format of its own.
+    let Some(client) = cache.backend().client() else { return };
+    client.set(&Key::new("foreign").unwrap(), "?", 0xdead, 0).await.unwrap();
+    let guard = cache.lookup::<u64>(CacheKey::verbatim("foreign").unwrap()).await;
+    assert!(guard.value_or_guard().unwrap_err().fill(&4, Ttl::Never).await);
+    assert_eq!(cache.get::<u64>(CacheKey::verbatim("foreign").unwrap()).await, Some(4));
 }
 
 async fn a_hit_needs_no_computation(rig: Rig) {
@@ -137,9 +164,7 @@ async fn a_failed_computation_is_not_stored(rig: Rig) {
 }
 
 /// Starts a leader that hangs until told to end, and a waiter behind it.
-async fn leader_and_waiter(
-    rig: &Rig,
-) -> (tokio::task::JoinHandle<()>, oneshot::Sender<()>, tokio::task::JoinHandle<u64>) {
+async fn leader_and_waiter(rig: &Rig) -> (JoinHandle<()>, oneshot::Sender<()>, JoinHandle<u64>) {
     let (started, wait_for_start) = oneshot::channel();
     let (end, wait_for_end) = oneshot::channel::<()>();
     let cache = rig.cache.clone();
@@ -245,4 +270,88 @@ async fn a_dead_cache_is_a_miss_and_computes() {
     assert_eq!(cache.tag_versions(&["tag"]).await, None);
     assert!(cache.figures().errors > 0, "and everybody can see it");
     assert!(cache.check().await.is_err());
+}
+
+/// A computation of "key" that has read 1 and does not end before it is told to.
+async fn slow_one(cache: &Cache) -> (JoinHandle<u64>, oneshot::Sender<()>) {
+    let (started, wait_for_start) = oneshot::channel();
+    let (end, wait_for_end) = oneshot::channel::<()>();
+    let cache = cache.clone();
+    let slow = tokio::spawn(async move {
+        let compute = async move || {
+            started.send(()).unwrap();
+            wait_for_end.await.unwrap();
+            Ok::<_, Infallible>(1_u64)
+        };
+        cache.get_or_compute("key", Ttl::Never, compute).await.unwrap()
+    });
+    wait_for_start.await.unwrap();
+    (slow, end)
+}
+
+#[tokio::test]
+async fn with_the_cache_down_nobody_gets_what_was_read_before_they_asked() {
+    let cache = dead_cache();
+    let (slow, end) = slow_one(&cache).await;
+    // Another process changes the value; nothing can tell this one.
+    let runs = Arc::new(AtomicUsize::new(0));
+    let late = (0..20).map(|_| {
+        let (cache, runs) = (cache.clone(), runs.clone());
+        tokio::spawn(async move {
+            let compute = async || {
+                runs.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Ok::<_, Infallible>(2)
+            };
+            cache.get_or_compute("key", Ttl::Never, compute).await.unwrap()
+        })
+    });
+    let late: Vec<_> = late.collect();
+    while cache.figures().gets < 21 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // All have asked the cache.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(runs.load(Ordering::SeqCst), 0, "one computation at a time");
+    end.send(()).unwrap();
+    assert_eq!(slow.await.unwrap(), 1);
+    for late in late {
+        assert_eq!(late.await.unwrap(), 2);
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 1, "and one for all who waited");
+}
+
+#[tokio::test]
+async fn after_a_write_nobody_waits_for_what_was_under_way() {
+    for write in ["set", "set_many", "add", "replace"] {
+        let cache = dead_cache();
+        let (slow, end) = slow_one(&cache).await;
+        match write {
+            "set" => drop(cache.set("key", &2, Ttl::Never).await),
+            "set_many" => drop(cache.set_many(&[(CacheKey::new("key"), 2)], Ttl::Never).await),
+            "add" => drop(cache.add("key", &2, Ttl::Never).await),
+            _ => drop(cache.replace("key", &2, Ttl::Never).await),
+        }
+        let compute = async || Ok::<_, Infallible>(2_u64);
+        let late = cache.get_or_compute("key", Ttl::Never, compute);
+        let late = tokio::time::timeout(Duration::from_secs(20), late).await;
+        assert_eq!(late.expect("no wait"), Ok(2), "{write}");
+        end.send(()).unwrap();
+        assert_eq!(slow.await.unwrap(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn computations_that_need_each_other_end() {
+    let cache = Cache::in_process(1 << 20);
+    let nested = async |outer: &'static str, inner: &'static str| {
+        let compute = async || {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            cache.get_or_compute(inner, Ttl::Never, async || Ok::<_, Infallible>(1_u64)).await
+        };
+        cache.get_or_compute(outer, Ttl::Never, compute).await
+    };
+    let all = async { tokio::join!(nested("a", "b"), nested("b", "a"), nested("c", "c")) };
+    let all = tokio::time::timeout(Duration::from_secs(120), all).await;
+    assert_eq!(all.expect("an end"), (Ok(1), Ok(1), Ok(1)));
 }

@@ -1,7 +1,6 @@
 //! The load generator, wrk: one run against one server, and what it says.
 
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
@@ -66,16 +65,11 @@ pub(super) fn median(runs: &[Measured]) -> Measured {
 
 /// A duration as wrk writes it: `12.34us`, `5.60ms` or `1.02s`.
 fn micros(text: &str) -> anyhow::Result<f64> {
-    let units = [
-        ("us", Duration::from_micros(1)),
-        ("ms", Duration::from_millis(1)),
-        ("s", Duration::from_secs(1)),
-    ];
-    for (unit, length) in units {
+    for (unit, micros) in [("us", 1.0), ("ms", 1e3), ("s", 1e6)] {
         if let Some(number) = text.strip_suffix(unit)
             && let Ok(number) = number.parse::<f64>()
         {
-            return Ok(number * length.as_secs_f64() * 1e6);
+            return Ok(number * micros);
         }
     }
     anyhow::bail!("{text:?} is not a duration")

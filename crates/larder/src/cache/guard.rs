@@ -329,3 +329,15 @@ fn token() -> Bytes {
 pub(super) fn random_u64() -> u64 {
     getrandom::u64().expect("the operating system gives random numbers")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_differ_and_are_no_numbers() {
+        let (one, two) = (token(), token());
+        assert_ne!(one, two);
+        assert!([one, two].iter().all(|token| token[0].is_ascii_alphabetic()));
+    }
+}
