@@ -2,7 +2,7 @@
 //!
 //! The list is [`larder_peers::required`]. On Debian and its kin missing packages are installed, and
 //! their services kept from starting: the tests run private processes, and a packaged memcached would
-//! hold the port a Larder server wants.
+//! hold port 11211.
 
 use std::collections::BTreeMap;
 use std::path::Path;

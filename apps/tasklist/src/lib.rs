@@ -29,7 +29,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 pub use app::App;
@@ -39,13 +38,22 @@ pub use app::App;
 /// # Errors
 /// If it cannot, with what to do about it.
 pub async fn bind(addr: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(addr).await.with_context(|| {
-        format!(
-            "cannot listen on {addr}: is another program using port {}? Stop it, or choose \
-             another port with PORT, for example PORT={}",
-            addr.port(),
-            addr.port().checked_add(1).unwrap_or(8000)
-        )
+    TcpListener::bind(addr).await.map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                let (port, next) = (addr.port(), addr.port().checked_add(1).unwrap_or(8000));
+                let ip = addr.ip();
+                format!(
+                    "another program uses port {port}; stop it, or choose another port: \
+                     PORT={next} TASKLIST_LISTEN={ip}"
+                )
+            }
+            io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need rights; choose another one with PORT".to_owned()
+            }
+            _ => "TASKLIST_LISTEN must be an address of this machine".to_owned(),
+        };
+        anyhow::anyhow!("cannot listen on {addr}: {error}; {hint}")
     })
 }
 

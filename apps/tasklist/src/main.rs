@@ -55,16 +55,17 @@ async fn run() -> anyhow::Result<()> {
     let matches = Cli::command().after_help(variables()).get_matches();
     let command = Cli::from_arg_matches(&matches)?.command;
     let config = Config::from_env()?;
+    // A release step must fail on what would stop the web process after it.
+    let cache = Cache::from_env()?;
     logging::init(config.log)?;
     match command.unwrap_or(Command::Serve) {
-        Command::Serve => serve(config).await,
+        Command::Serve => serve(config, cache).await,
         Command::Migrate => app::migrated(&config).await.map(drop),
-        Command::Walkthrough => story::run(config).await,
+        Command::Walkthrough => story::run(config, cache).await,
     }
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
-    let cache = Cache::from_env()?;
+async fn serve(config: Config, cache: Cache) -> anyhow::Result<()> {
     let stop = shutdown::signal()?;
     let listener = tasklist::bind(config.listen).await?;
     let addr = listener.local_addr()?;
@@ -89,5 +90,17 @@ fn variables() -> String {
         let (help, valid) = (variable.help, variable.valid);
         let _ = writeln!(text, "  {name}\n      {help}\n      {valid} [default: {default}]");
     }
+    text.push_str(CACHE_VARIABLES);
     text
 }
+
+/// The variables that belong to the framework and to the log filter.
+const CACHE_VARIABLES: &str = "
+  MEMCACHIER_SERVERS, MEMCACHIER_USERNAME, MEMCACHIER_PASSWORD
+      the cache servers, host[:port] separated by commas, and their credentials
+      none: a cache in this process; MEMCACHE_… are the same under another name
+  LARDER_URL
+      the same as one URL: memcached://user:password@host1,host2:11212/?timeout=250ms
+  RUST_LOG
+      which log lines are written: error, warn, info, debug, trace, or a list [default: info]
+";

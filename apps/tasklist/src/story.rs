@@ -13,8 +13,7 @@ use tasklist::walkthrough::{Cast, Claim, Event, play};
 const SLOW_QUERY: Duration = Duration::from_secs(2);
 
 /// Plays the story and fails if a claim does not hold.
-pub(crate) async fn run(mut config: Config) -> anyhow::Result<()> {
-    let cache = Cache::from_env()?;
+pub(crate) async fn run(mut config: Config, cache: Cache) -> anyhow::Result<()> {
     let scratch;
     if std::env::var_os("DATABASE_URL").is_none() {
         scratch = tempfile::tempdir()?;

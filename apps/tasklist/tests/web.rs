@@ -273,6 +273,7 @@ async fn every_reply_says_what_the_caches_did() {
         site.get("/me").await,
         site.get("/caches").await,
         site.get("/nowhere").await,
+        site.get("/healthz").await,
         site.get(&assets::style_path()).await,
         site.post("/add", "name=a").await,
         site.post("/add", "name=").await,

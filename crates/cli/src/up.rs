@@ -39,6 +39,11 @@ fn print_banner(app: &App, addr: std::net::SocketAddr) {
     println!();
     println!("  Task list  {url}");
     println!("  Caches     {url}/caches");
+    if addr.ip().is_unspecified() {
+        println!(
+            "  Listening  on all interfaces (TASKLIST_LISTEN=127.0.0.1 keeps it to this machine)"
+        );
+    }
     println!();
     println!("  Database   {}", app.config.database_url);
     println!("  Cache      {}", app.cache.backend().describe());

@@ -15,8 +15,10 @@ pub(crate) fn parse(url: &str) -> Result<Config, ConfigError> {
     let Some(rest) = url.strip_prefix(SCHEME) else {
         // Only the scheme is repeated: the rest may hold a password.
         let scheme = url.split(':').next().unwrap_or_default();
-        let scheme = if url.contains(':') { scheme } else { "missing" };
-        return Err(error("the scheme", scheme, "memcached://"));
+        return Err(match url.contains("://") {
+            true => error("the scheme", scheme, "memcached://"),
+            false => error("the beginning", "no scheme", "memcached://, then the servers"),
+        });
     };
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     if !rest.contains('@') && query.contains('@') {

@@ -42,21 +42,6 @@ fn health(cache: &Cache) -> ServerHealth {
     cache.backend().client().expect("on servers").health().remove(0)
 }
 
-/// Freezes a server and waits until it is: the signal takes a moment to reach every thread, which
-/// may still answer until then.
-async fn freeze(server: &Memcached) {
-    server.freeze();
-    let is_stopped = |thread: std::io::Result<std::fs::DirEntry>| {
-        let stat = std::fs::read_to_string(thread.expect("a thread").path().join("stat"));
-        stat.expect("its state").rsplit(')').next().is_some_and(|rest| rest.starts_with(" T"))
-    };
-    let threads = format!("/proc/{}/task", server.pid());
-    eventually("the stop", async || {
-        std::fs::read_dir(&threads).expect("its threads").all(is_stopped).then_some(())
-    })
-    .await;
-}
-
 /// Repeats `look` until it gives something.
 async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
     let found = timeout(HANG, async {
@@ -82,7 +67,7 @@ async fn a_frozen_server_is_a_miss_and_then_left_alone() {
     let server = Memcached::plain();
     let cache = cache_on(&server);
     until_stored(&cache).await;
-    freeze(&server).await;
+    server.freeze();
     for n in 0..50_u64 {
         let compute = async || Ok::<_, ()>(n);
         let computed = timeout(HANG, cache.get_or_compute("key", Ttl::Never, compute)).await;
@@ -108,7 +93,7 @@ async fn an_invalidation_that_failed_is_done_before_the_next_read() {
     assert!(cache.set("replaced", &"old", Ttl::Never).await);
     assert!(cache.set("guarded", &"old", Ttl::Never).await);
     let tag = cache.tag_versions(&["tag"]).await.expect("a version");
-    freeze(&server).await;
+    server.freeze();
     cache.delete("deleted").await;
     cache.set("replaced", &"new", Ttl::Never).await;
     let guard = cache.guard("guarded").await;
@@ -134,7 +119,7 @@ async fn another_program_is_not_left_with_the_old_value() {
     let (cache, other) = (cache_on(&server), cache_on(&server));
     until_stored(&cache).await;
     assert!(cache.set("key", &"old", Ttl::Never).await);
-    freeze(&server).await;
+    server.freeze();
     cache.delete("key").await;
     server.thaw();
     // Nothing more is asked of `cache`: it pays its debt in the background.
@@ -278,7 +263,7 @@ impl Apart {
 #[tokio::test]
 async fn a_cancelled_invalidation_still_changes_its_tags() {
     let apart = Apart::new().await;
-    freeze(&apart.first).await;
+    apart.first.freeze();
     let (values, tags) = ([apart.value.clone()], [&apart.tag]);
     let invalidation = apart.cache.invalidate(&values, &tags);
     assert!(timeout(Duration::from_millis(20), invalidation).await.is_err());
@@ -288,7 +273,7 @@ async fn a_cancelled_invalidation_still_changes_its_tags() {
 #[tokio::test]
 async fn tags_change_again_once_a_failed_delete_is_done() {
     let apart = Apart::new().await;
-    freeze(&apart.first).await;
+    apart.first.freeze();
     apart.cache.invalidate(std::slice::from_ref(&apart.value), &[&apart.tag]).await;
     let meanwhile = apart.version().await;
     assert_ne!(meanwhile, apart.before, "at once");
@@ -305,7 +290,7 @@ async fn a_clear_that_failed_is_done_before_the_next_read() {
     let cache = cache_on(&server);
     until_stored(&cache).await;
     assert!(cache.set("key", &"old", Ttl::Never).await);
-    freeze(&server).await;
+    server.freeze();
     assert!(!cache.clear().await);
     assert!(health(&cache).flush_owed);
     server.thaw();

@@ -110,7 +110,7 @@ impl Memcached {
     /// Stops it in its tracks (SIGSTOP): connections stay open and the kernel still accepts new
     /// ones, but nothing answers.
     pub fn freeze(&self) {
-        self.process.signal("STOP");
+        self.process.freeze();
     }
 
     /// Undoes [`freeze`](Memcached::freeze) (SIGCONT).

@@ -10,6 +10,7 @@
 //! given a [guard](Process::guard_group).
 
 use std::ffi::OsString;
+use std::fs;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -155,6 +156,22 @@ impl Process {
         signal(name, &self.id().to_string());
     }
 
+    /// Sends SIGSTOP and waits until it has reached every thread; until then one may still answer.
+    pub(crate) fn freeze(&self) {
+        self.signal("STOP");
+        let threads = format!("/proc/{}/task", self.id());
+        let is_stopped = |thread: std::io::Result<fs::DirEntry>| {
+            let stat = thread.and_then(|thread| fs::read_to_string(thread.path().join("stat")));
+            // The state follows the name, which is in parentheses: see proc(5).
+            stat.is_ok_and(|stat| {
+                stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T"))
+            })
+        };
+        wait_until(Duration::from_secs(5), || {
+            fs::read_dir(&threads).is_ok_and(|mut threads| threads.all(is_stopped))
+        });
+    }
+
     /// Kills the process and its group with SIGKILL and waits for the end of the process.
     pub(crate) fn kill(&mut self) {
         if self.is_running() {
@@ -195,7 +212,7 @@ impl Process {
 
     /// What it has printed.
     pub(crate) fn log(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 }
 
@@ -269,6 +286,6 @@ fn spawn_from_the_lasting_thread(command: Command) -> Child {
 /// Whether a process of this id exists (a zombie counts as gone).
 #[cfg(test)]
 pub(crate) fn exists(pid: u32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+    let status = fs::read_to_string(format!("/proc/{pid}/status"));
     status.is_ok_and(|status| !status.contains("State:\tZ"))
 }

@@ -96,7 +96,9 @@ impl Attempts {
                 return Err(DbError::Connect { target, attempts, waited, cause });
             }
             let database = &self.target;
-            tracing::warn!(%database, error = %cause, "no connection to the database yet, trying again");
+            if attempts == 1 {
+                tracing::warn!(%database, error = %cause, "no connection to the database yet, trying again");
+            }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{Html, IntoResponse, Response};
 use http::header::CACHE_CONTROL;
-use larder::Cache;
+use larder::{Cache, Figures};
 
 use super::errors::PageError;
 use super::templates::{CachesPage, Setting, Total};
@@ -44,8 +44,13 @@ fn total(what: &'static str, cache: &Cache) -> Total {
         errors: figures.errors,
         unreadable: figures.undecodable,
         refused: figures.refused_fills,
-        never_hits: figures.gets >= SUSPICIOUS && figures.hits == 0,
+        never_hits: never_hits(&figures),
     }
+}
+
+/// Whether a cache is asked and asked and never has anything.
+fn never_hits(figures: &Figures) -> bool {
+    figures.gets >= SUSPICIOUS && figures.hits == 0
 }
 
 fn settings(app: &App) -> Vec<Setting> {
@@ -71,4 +76,24 @@ fn settings(app: &App) -> Vec<Setting> {
         },
     ]);
     settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_cache_that_never_hits_is_noticed() {
+        let (good, useless) = (Cache::in_process(1 << 20), Cache::in_process(1 << 20));
+        good.set("key", &1, larder::Ttl::Never).await;
+        for n in 0..SUSPICIOUS {
+            // What is stored and what is asked for differ: the mistake that nobody sees.
+            useless.set(format!("stored {n}"), &n, larder::Ttl::Never).await;
+            useless.get::<u64>(format!("asked {n}")).await;
+            good.get::<u64>("key").await;
+        }
+        assert!(total("", &useless).never_hits);
+        assert!(!total("", &good).never_hits);
+        assert!(!total("", &Cache::in_process(1 << 20)).never_hits, "nothing asked, nothing wrong");
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`router`] owns the order of things, from the outside in: the front door ([`front`]), the CSRF
 //! check, then for the list the page cache, and for the pages that know their visitor the session.
-//! `/healthz` is outside all of them, because health checkers call a machine by its address.
+//! `/healthz` is outside of them, because health checkers call a machine by its address.
 
 pub mod assets;
 mod caches;
@@ -23,10 +23,11 @@ use axum::extract::State;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
-use http::{StatusCode, header};
+use http::{Method, StatusCode, Uri, header};
 use tower::Layer;
 use tower_http::csrf::CsrfLayer;
 
+use self::report::Counted;
 use crate::app::App;
 
 /// The app as a service.
@@ -60,7 +61,8 @@ fn index(app: &App) -> MethodRouter<Arc<App>> {
 }
 
 /// Whether the app can do its work: it needs the database, and can do without the cache.
-async fn health(State(app): State<Arc<App>>) -> Response {
+async fn health(State(app): State<Arc<App>>, method: Method, uri: Uri) -> Response {
+    let counted = Counted::begin(method, uri);
     let (status, text) = match app.db.ping().await {
         Ok(()) => (StatusCode::OK, "ok\n"),
         Err(error) => {
@@ -70,5 +72,6 @@ async fn health(State(app): State<Arc<App>>) -> Response {
     };
     let mut response = (status, [(header::CACHE_CONTROL, "no-store")], text).into_response();
     headers::secure(&mut response);
+    counted.end(&mut response, &app.history);
     response
 }
