@@ -14,11 +14,8 @@ const SCHEME: &str = "memcached://";
 pub(crate) fn parse(url: &str) -> Result<Config, ConfigError> {
     let Some(rest) = url.strip_prefix(SCHEME) else {
         // Only the scheme is repeated: the rest may hold a password.
-        let scheme = url.split(':').next().unwrap_or_default();
-        return Err(match url.contains("://") {
-            true => error("the scheme", scheme, "memcached://"),
-            false => error("the beginning", "no scheme", "memcached://, then the servers"),
-        });
+        let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+        return Err(error("the scheme", scheme, "memcached://"));
     };
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     if !rest.contains('@') && query.contains('@') {

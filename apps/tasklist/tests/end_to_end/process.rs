@@ -66,7 +66,7 @@ fn a_port_that_is_taken_is_named() {
     let vars = in_memory().with("PORT", &port).with("TASKLIST_LISTEN", "127.0.0.1");
     let message = refusal("serve", &vars);
     assert!(message.contains(&format!("127.0.0.1:{port}")), "{message}");
-    assert!(message.contains("choose another port with PORT"), "{message}");
+    assert!(message.contains("choose another port: PORT="), "{message}");
 }
 
 #[test]
