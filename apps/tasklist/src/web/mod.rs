@@ -1,6 +1,6 @@
 //! The pages and forms over HTTP.
 //!
-//! [`router`] owns the order of things, from the outside in: the front door ([`front`]), the CSRF
+//! [`router`] owns the order of things, from the outside in: the front door (`front.rs`), the CSRF
 //! check, then for the list the page cache, and for the pages that know their visitor the session.
 //! `/healthz` is outside of them, because health checkers call a machine by its address.
 
