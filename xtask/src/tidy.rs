@@ -48,6 +48,7 @@ fn faults(files: &[File]) -> anyhow::Result<Vec<String>> {
             faults.extend(text::module_docs(file));
             faults.extend(text::length(file));
             faults.extend(text::leftovers(file));
+            faults.extend(text::unsafe_code(file));
         }
         if file.path.ends_with(".md") {
             faults.extend(links::broken(file, |target| root().join(target).exists()));
@@ -96,15 +97,24 @@ mod tests {
     fn every_rule_is_applied() {
         let marker = concat!("FIX", "ME");
         let home = concat!("/ho", "me/someone");
+        let allowed = concat!("allow(unsa", "fe_code");
         let files = [
+            File { path: "src/b.rs".into(), text: format!("//! Doc.\n#![{allowed})]\n") },
             File { path: "src/a.rs".into(), text: format!("// {marker}\n").repeat(801) },
             File { path: "a.md".into(), text: format!("[x](no-such-file.md) {home}\n") },
             File { path: "deny.toml".into(), text: "allow = []\n".into() },
         ];
         let faults = faults(&files).unwrap().join("\n");
-        for part in
-            ["`//!`", "801 lines", marker, "no-such-file.md", home, "unsafe_code", "not allowed"]
-        {
+        for part in [
+            "`//!`",
+            "801 lines",
+            marker,
+            allowed,
+            "no-such-file.md",
+            home,
+            "lacks unsafe_code",
+            "not allowed",
+        ] {
             assert!(faults.contains(part), "{part}: {faults}");
         }
     }

@@ -1,4 +1,6 @@
-//! Rules about the crates: who may depend on whom, and that all inherit the lints.
+//! Rules about the crates: who may depend on whom, and that all have the same lints.
+
+use std::collections::BTreeSet;
 
 use anyhow::{Context, bail};
 use serde_json::Value;
@@ -27,6 +29,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("larder-proto", &[]),
     ("larder-store", &[]),
     ("larder-peers", &[]),
+    ("larder-sim", &[]),
+    ("larder-bench-store", &["larder-sim", "larder-store"]),
     ("larder-client", &["larder-proto"]),
     ("larder", &["larder-client", "larder-store"]),
     ("tasklist", &["larder"]),
@@ -42,6 +46,12 @@ const FOR_TESTS: &str = "larder-peers";
 /// Crates that know nothing of sockets, and what would tell them.
 const SANS_IO: [&str; 2] = ["larder-proto", "larder-store"];
 const IO: [&str; 3] = ["tokio", "mio", "hyper"];
+
+/// The one crate that may have unsafe code. It repeats the workspace's lints, for it cannot inherit them
+/// all but one: where they forbid unsafe code, it denies it, so that a block can be allowed.
+const UNSAFE: &str = "larder-store";
+const FORBIDDEN: &str = "unsafe_code = \"forbid\"";
+const DENIED: &str = "unsafe_code = \"deny\"";
 
 /// Asks cargo for the workspace's crates.
 pub(super) fn read() -> anyhow::Result<Vec<Package>> {
@@ -99,21 +109,47 @@ pub(super) fn directions(packages: &[Package]) -> Vec<String> {
     faults
 }
 
-/// Crates that do not inherit the workspace's lints, or a workspace that does not forbid unsafe code.
+/// Crates that do not have the workspace's lints, or a workspace that does not forbid unsafe code.
 pub(super) fn lints(packages: &[Package], files: &[File]) -> Vec<String> {
     let text =
         |path: &str| files.iter().find(|file| file.path == path).map_or("", |file| &*file.text);
     let mut faults = Vec::new();
-    for package in packages {
-        if !section(text(&package.manifest), "[lints]").any(|line| line == "workspace = true") {
-            faults.push(format!("{}: does not inherit the workspace's lints", package.manifest));
+    for Package { name, manifest, .. } in packages {
+        if name == UNSAFE {
+            let theirs = listed(text("Cargo.toml"), "[workspace.lints.");
+            let theirs: BTreeSet<_> =
+                theirs.into_iter().map(|lint| lint.replace(FORBIDDEN, DENIED)).collect();
+            let own = listed(text(manifest), "[lints.");
+            let lacks = theirs.difference(&own).map(|lint| format!("lacks {lint}"));
+            let more = own.difference(&theirs).map(|lint| format!("has {lint}"));
+            let differs = |how| format!("{manifest}: {how}, unlike the workspace's lints");
+            faults.extend(lacks.chain(more).map(differs));
+        } else if !section(text(manifest), "[lints]").any(|line| line == "workspace = true") {
+            faults.push(format!("{manifest}: does not inherit the workspace's lints"));
         }
     }
-    let forbidden = "unsafe_code = \"forbid\"";
-    if !section(text("Cargo.toml"), "[workspace.lints.rust]").any(|line| line == forbidden) {
-        faults.push(format!("Cargo.toml: lacks {forbidden}"));
+    if !section(text("Cargo.toml"), "[workspace.lints.rust]").any(|line| line == FORBIDDEN) {
+        faults.push(format!("Cargo.toml: lacks {FORBIDDEN}"));
     }
     faults
+}
+
+/// The lints that a TOML file lists in tables whose headings begin with `prefix`, each as
+/// `table: line`.
+fn listed(toml: &str, prefix: &str) -> BTreeSet<String> {
+    let mut lints = BTreeSet::new();
+    let mut table = None;
+    for line in toml.lines().map(str::trim) {
+        if line.starts_with('[') {
+            table = line.strip_prefix(prefix).and_then(|name| name.strip_suffix(']'));
+        } else if let Some(table) = table
+            && !line.is_empty()
+            && !line.starts_with('#')
+        {
+            lints.insert(format!("{table}: {line}"));
+        }
+    }
+    lints
 }
 
 /// The lines of a section of a TOML file.
@@ -211,6 +247,28 @@ mod tests {
         ] {
             let faults = lints(&[package("a", &[])], &[root(root_text), member(member_text)]);
             assert_eq!(faults.len(), expected, "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn the_crate_with_unsafe_code_has_the_workspaces_lints_but_for_that_one() {
+        let root = "[workspace.lints.rust]\nunsafe_code = \"forbid\"\nmissing_docs = \"warn\"\n\
+                    [workspace.lints.clippy]\ntodo = \"warn\"\n[profile.dev]\ndebug = 1\n";
+        let good = "[package]\n[lints.rust]\n# Why.\nunsafe_code = \"deny\"\n\
+                    missing_docs = \"warn\"\n\n[lints.clippy]\ntodo = \"warn\"\n[features]\na = []\n";
+        for (text, expected) in [
+            (good.to_owned(), 0),
+            // Allowed altogether: one lint lacks, another is there.
+            (good.replace("deny", "allow"), 2),
+            (good.replace("missing_docs = \"warn\"\n", ""), 1),
+            (good.replace("[lints.clippy]\ntodo = \"warn\"\n", ""), 1),
+            (good.replace("todo = \"warn\"", "todo = \"warn\"\nall = \"allow\""), 1),
+            ("[lints]\nworkspace = true\n".to_owned(), 3),
+        ] {
+            let file = |path: &str, text: &str| File { path: path.into(), text: text.into() };
+            let files = [file("Cargo.toml", root), file("crates/larder-store/Cargo.toml", &text)];
+            let faults = lints(&[package(UNSAFE, &[])], &files);
+            assert_eq!(faults.len(), expected, "{text}: {faults:?}");
         }
     }
 

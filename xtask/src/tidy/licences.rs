@@ -15,10 +15,19 @@ pub(super) struct Licensed {
     expression: String,
 }
 
-/// Asks cargo for everything this workspace is built from, on this platform.
+/// Asks cargo for everything this workspace is built from, with all features, on this platform.
 pub(super) fn read() -> anyhow::Result<Vec<Licensed>> {
     let output = cargo()
-        .args(["tree", "--workspace", "--prefix", "none", "--no-dedupe", "--format", "{p}\t{l}"])
+        .args([
+            "tree",
+            "--workspace",
+            "--all-features",
+            "--prefix",
+            "none",
+            "--no-dedupe",
+            "--format",
+            "{p}\t{l}",
+        ])
         .output()
         .context("cannot run cargo tree")?;
     if !output.status.success() {
