@@ -4,6 +4,7 @@
 mod load;
 mod page;
 mod server;
+mod store;
 
 use clap::Subcommand;
 
@@ -12,11 +13,14 @@ use clap::Subcommand;
 pub(crate) enum Bench {
     /// GET / of the task list: caching off, query, fragments, page, in process and on memcached
     Page(page::Args),
+    /// The cache engine beside its peers: speed, memory, hit ratios, latency
+    Store(store::Args),
 }
 
 /// Measures and prints.
 pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
     match bench {
         Bench::Page(args) => page::run(args),
+        Bench::Store(args) => store::run(args),
     }
 }

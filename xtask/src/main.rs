@@ -10,7 +10,9 @@
 )]
 
 mod bench;
+mod miri;
 mod peers;
+mod soak;
 mod test;
 mod tidy;
 
@@ -35,6 +37,11 @@ enum Command {
     /// Measurements for docs/performance.md
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// The cache engine under Miri; needs a nightly compiler
+    Miri(miri::Args),
+    /// Long runs that check every answer
+    #[command(subcommand)]
+    Soak(soak::Soak),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +49,8 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Miri(args) => miri::run(&args),
+        Command::Soak(soak) => soak::run(&soak),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -46,6 +46,26 @@ const STEPS: &[Step] = &[
     // Tests that start our own programs find them built.
     Step { name: "build", action: Action::Cargo(&["build", "-p", "larder-cli", "-p", "tasklist"]) },
     Step { name: "test", action: Action::Cargo(&["test", "--workspace", "--no-fail-fast"]) },
+    // The engine with its atomics and locks wrapped: all schedules of threads, all lines written.
+    Step {
+        name: "shuttle",
+        action: Action::Cargo(&[
+            "test",
+            "--package=larder-store",
+            "--features=shuttle",
+            "--lib",
+            "--test=shuttle",
+        ]),
+    },
+    Step {
+        name: "lines",
+        action: Action::Cargo(&[
+            "test",
+            "--package=larder-store",
+            "--features=lines",
+            "--test=lines",
+        ]),
+    },
     Step { name: "doc", action: Action::Rustdoc(&["doc", "--workspace", "--no-deps"]) },
 ];
 

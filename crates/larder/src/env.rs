@@ -35,7 +35,7 @@ impl Cache {
     pub fn from_vars(vars: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let backend = match client_config(vars)? {
             Some(config) => Backend::memcached(Client::new(config)?),
-            None => Backend::in_process(DEFAULT_IN_PROCESS_BYTES),
+            None => Backend::try_store(larder_store::Config::new(DEFAULT_IN_PROCESS_BYTES))?,
         };
         Self::builder(backend).build()
     }

@@ -57,6 +57,9 @@ pub enum ConfigError {
     /// What the client says of its settings.
     #[error(transparent)]
     Client(#[from] larder_client::ConfigError),
+    /// What the in-process engine says of its settings.
+    #[error("{0}; give the in-process cache less, or the process more")]
+    Store(#[from] larder_store::StoreError),
 }
 
 /// What [`Cache::check`](crate::Cache::check) found wrong.

@@ -1,36 +1,75 @@
 //! The cache engine: bytes in, bytes out.
 //!
-//! A [`Store`] maps keys to items under a limit in bytes, with TTLs, CAS numbers and eviction. It
-//! knows no sockets and starts no threads; its clock is given to it.
+//! A [`Store`] maps keys to items under a limit in bytes, with TTLs, CAS numbers and eviction, for any
+//! number of [`Tenant`]s. It knows no sockets and starts no threads; its clock is given to it.
 //!
-//! What lives where:
+//! # How it works
 //!
-//! - `store`: the public type. It owns the shards and picks one by the key's hash, and hands out CAS
-//!   numbers.
-//! - `shard`: one lock's worth of items; every operation happens inside one shard.
-//! - `slab`, `index`, `queue`: the three parts of a shard: where items are, how a key finds its
-//!   item, in what order items are evicted. An item is a slot number to all three.
-//! - `clock`, `stats`: time and figures.
+//! Memory is taken once, as a mapping cut into *segments*. Items are appended to a segment, each
+//! right behind the one before, and never changed once they are published: a change is a new item.
+//! A segment belongs to one tenant and one of its two queues, so the list of a queue's segments *is*
+//! its FIFO, and an item's tenant is that of its segment. When memory is scarce the oldest segment is
+//! looked through: what the [`policy`] wants to keep is appended again, and the segment is free. There
+//! are no size classes, so nothing calcifies when sizes change.
 //!
-//! What must stay true, checked by [`Store::validate`]:
+//! A hash table of cache lines ([`index`]) says where an item lies. Readers never lock it nor count
+//! references: they announce that they read ([`epoch`]), and memory is not reused before they are
+//! done. So a get writes nothing that other threads read, but for the two bits of an item that say
+//! how often it was used, until they say "often".
 //!
-//! - The memory charged to each shard stays within its share of the limit, the index included.
-//! - A lookup compares the whole key, never the hash alone.
-//! - Every item is in the index once and in the queue once.
+//! # A set, a get
+//!
+//! ```text
+//! commands   set            size and mode
+//! write      begin          bytes from an open segment of the tenant (memory::log)
+//!            append         the value goes to its place
+//!            publish        the slot of the index, under the lock of its bucket
+//! reclaim    make_room      a step, if memory is scarce: choose, scan, move
+//!
+//! read       get            epoch pinned; index looked up; key and tenant compared; expiry decided
+//! item       Item           handed to the caller's closure: nothing is copied
+//! ```
+//!
+//! # What must stay true, checked by [`Store::validate`]
+//!
+//! - Every segment is in one place: the pool, the index, a tenant's queue, open, or being reclaimed.
+//!   So the memory in use never exceeds the limit.
+//! - A slot of the index refers to an item in a segment that a tenant owns.
+//! - A lookup compares tenant and whole key, never the hash alone.
 //! - Values are opaque: only what `incr` or `decr` has computed is ever different from what was
 //!   stored.
 //! - An expired or flushed item is never returned, whether or not its memory has been taken back.
 
 mod clock;
+mod commands;
+mod config;
+mod edit;
+mod epoch;
+mod error;
 mod index;
-mod queue;
-mod shard;
-mod slab;
+mod item;
+mod memory;
+mod policy;
+mod read;
+mod reclaim;
+mod reserve;
 mod stats;
 mod store;
+mod sync;
+mod tenant;
+mod walk;
+mod write;
 
 pub use clock::Clock;
+pub use commands::{Arith, Mode, Outcome};
+pub use config::{Config, MAX_KEY_BYTES, MIN_MAX_BYTES, MOST_BYTES, MOST_ITEM_BYTES};
+pub use error::StoreError;
+pub use item::Item;
+pub use memory::stored::Value;
+pub use reserve::Reservation;
 pub use stats::Stats;
-pub use store::{
-    Arith, Config, Item, MAX_KEY_BYTES, MIN_MAX_BYTES, Mode, Outcome, Store, StoreError,
-};
+pub use store::Store;
+#[cfg(feature = "lines")]
+pub use sync::{LineWrites, record_writes};
+pub use tenant::{Limits, Tenant};
+pub use walk::Position;

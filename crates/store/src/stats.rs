@@ -1,51 +1,178 @@
-//! Figures of a store.
+//! Figures: counted by each thread in lines of its own, added up when somebody asks.
 
-/// Figures of a [`Store`](crate::Store), taken shard by shard.
+use std::sync::OnceLock;
+
+use crate::index::Slot;
+use crate::sync::{AtomicU64, Ordering};
+
+/// Figures of a tenant or of a whole store.
 ///
-/// The counters only grow. Operations that run meanwhile may be counted in one and not in another.
+/// The counters only grow. What runs meanwhile may be counted in one and not yet in another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Items held, without flushed ones; an expired item counts until an operation meets it.
+    /// Items held, without flushed ones; an expired item counts until its memory is taken back.
     pub items: u64,
-    /// Bytes charged against `max_bytes`: keys, values, per-item overhead, index, free slots, and
-    /// dead items not yet met.
+    /// Bytes in use: segments of items and ghosts, and the index. A store's also has the state it
+    /// keeps of each segment.
     pub bytes: u64,
+    /// Bytes of keys, values and item headers that are held, without what is dead.
+    pub live_bytes: u64,
     /// The limit for `bytes`.
     pub max_bytes: u64,
-    /// Calls of `get` that found a live item.
+    /// Keys that were looked up and found.
     pub hits: u64,
-    /// Calls of `get` that did not.
+    /// Keys that were looked up and not found.
     pub misses: u64,
-    /// Calls of `store` that stored.
+    /// Those of `misses` that met an expired item.
+    pub expired_misses: u64,
+    /// Items stored, by any command.
     pub sets: u64,
     /// Live items removed to make room.
     pub evictions: u64,
-    /// Those of `evictions` that no `get` had ever read.
+    /// Those of `evictions` that were never read.
     pub evicted_unread: u64,
-    /// Expired items removed when an operation met them.
+    /// Expired items removed.
     pub expired: u64,
     /// Live items removed by `delete`.
     pub deleted: u64,
-    /// Items made dead by `flush`.
+    /// Items removed because of a flush. Grows as their memory is taken back.
     pub flushed: u64,
-    /// Live items replaced by `store` (any mode, and a too large `Set`, which removes the item).
+    /// Live items replaced by others of their key.
     pub replaced: u64,
+    /// Items copied to keep them when their segment was taken back.
+    pub relocated: u64,
+}
+
+/// What is counted as it happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Event {
+    Hit,
+    Miss,
+    ExpiredMiss,
+    Set,
+    Evicted,
+    EvictedUnread,
+    Expired,
+    Deleted,
+    Flushed,
+    Replaced,
+    Relocated,
+}
+
+const EVENTS: usize = Event::Relocated as usize + 1;
+
+/// One tenant's events as one thread counted them.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(crate) struct Row([AtomicU64; EVENTS]);
+
+impl Row {
+    /// Counts. Only the thread whose row this is calls this: no other writes it.
+    #[inline]
+    pub(crate) fn add(&self, event: Event, count: u64) {
+        let counter = &self.0[event as usize];
+        counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+    }
+
+    /// Counts the eviction of the item of a slot.
+    pub(crate) fn evicted(&self, slot: Slot) {
+        self.add(Event::Evicted, 1);
+        if !slot.has(Slot::FETCHED) {
+            self.add(Event::EvictedUnread, 1);
+        }
+    }
+
+    pub(crate) fn get(&self, event: Event) -> u64 {
+        self.0[event as usize].load(Ordering::Relaxed)
+    }
+}
+
+/// A thread that has filled so many slots looks at the index's size: together they do so every so many
+/// slots, a small part of what even a table of one page has to spare.
+const FILLED_A_LOOK: u64 = 64;
+
+/// A thread's counters: a row for each tenant it has worked for.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Block `n` has the rows of tenants `2^n - 1 .. 2^(n+1) - 1`.
+    blocks: [OnceLock<Box<[Row]>>; 24],
+    /// Slots of the index this thread filled, less those it emptied; below 0 it wraps around.
+    filled: AtomicU64,
+}
+
+impl Counters {
+    /// The row of a tenant, made with its neighbours when first asked for.
+    #[inline]
+    pub(crate) fn of(&self, tenant: u32) -> &Row {
+        let (block, place) = place(tenant);
+        let rows =
+            self.blocks[block].get_or_init(|| (0..1 << block).map(|_| Row::default()).collect());
+        &rows[place]
+    }
+
+    /// A slot of the index was filled. Returns whether it is time to look at the index's size.
+    #[inline]
+    pub(crate) fn filled_slot(&self) -> bool {
+        let filled = self.filled.load(Ordering::Relaxed).wrapping_add(1);
+        self.filled.store(filled, Ordering::Relaxed);
+        filled.is_multiple_of(FILLED_A_LOOK)
+    }
+
+    /// A slot of the index was emptied.
+    pub(crate) fn emptied_slot(&self) {
+        self.filled.store(self.filled.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
+    }
+
+    fn existing(&self, tenant: u32) -> Option<&Row> {
+        let (block, place) = place(tenant);
+        self.blocks[block].get().map(|rows| &rows[place])
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Row> {
+        self.blocks.iter().filter_map(OnceLock::get).flatten()
+    }
+}
+
+fn place(tenant: u32) -> (usize, usize) {
+    let block = (tenant + 1).ilog2();
+    (block as usize, (tenant + 1 - (1 << block)) as usize)
 }
 
 impl Stats {
-    /// Adds the figures of a shard.
-    pub(crate) fn add(&mut self, shard: &Stats) {
-        self.items += shard.items;
-        self.bytes += shard.bytes;
-        self.max_bytes += shard.max_bytes;
-        self.hits += shard.hits;
-        self.misses += shard.misses;
-        self.sets += shard.sets;
-        self.evictions += shard.evictions;
-        self.evicted_unread += shard.evicted_unread;
-        self.expired += shard.expired;
-        self.deleted += shard.deleted;
-        self.flushed += shard.flushed;
-        self.replaced += shard.replaced;
+    /// Adds what threads counted: for one tenant, or for all.
+    pub(crate) fn count<'a>(
+        &mut self,
+        threads: impl Iterator<Item = &'a Counters>,
+        tenant: Option<u32>,
+    ) {
+        for counters in threads {
+            match tenant {
+                Some(tenant) => counters.existing(tenant).into_iter().for_each(|row| self.add(row)),
+                None => counters.all().for_each(|row| self.add(row)),
+            }
+        }
     }
+
+    fn add(&mut self, row: &Row) {
+        self.hits += row.get(Event::Hit);
+        self.misses += row.get(Event::Miss);
+        self.expired_misses += row.get(Event::ExpiredMiss);
+        self.sets += row.get(Event::Set);
+        self.evictions += row.get(Event::Evicted);
+        self.evicted_unread += row.get(Event::EvictedUnread);
+        self.expired += row.get(Event::Expired);
+        self.deleted += row.get(Event::Deleted);
+        self.flushed += row.get(Event::Flushed);
+        self.replaced += row.get(Event::Replaced);
+        self.relocated += row.get(Event::Relocated);
+    }
+}
+
+/// How many slots of the index are filled.
+pub(crate) fn filled_slots<'a>(threads: impl Iterator<Item = &'a Counters>) -> u64 {
+    // One thread may have emptied what another filled: only the sum means something, and while they
+    // are at it even that may be below 0 for a moment.
+    let sum = threads
+        .fold(0_u64, |sum, counters| sum.wrapping_add(counters.filled.load(Ordering::Relaxed)));
+    if sum > u64::MAX / 2 { 0 } else { sum }
 }

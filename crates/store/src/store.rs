@@ -1,413 +1,506 @@
-//! The public type: picks the shard of a key and hands out CAS numbers.
-//!
-//! Each operation takes one shard's lock, reads the clock once and never holds two locks. CAS
-//! numbers are handed out under the lock of the key's shard, so within a shard a later change has a
-//! higher number, and a flush is a number too: everything with a lower one is gone.
+//! What all tenants share: memory, index, clock; and who gets the next segment.
 
-use std::fmt;
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use bytes::Bytes;
+use rapidhash::v3::{RapidSecrets, rapidhash_v3_nano_inline};
 
 use crate::clock::Clock;
-use crate::shard::{At, Meta, NoRoom, Reason, Shard, item};
-use crate::slab::NEVER;
-use crate::stats::Stats;
+use crate::config::{Config, Geometry};
+use crate::epoch::{Epoch, Pin, Stamp};
+use crate::error::StoreError;
+use crate::index::{Bucket, Group, Items, Load, Pages, Slot, Step, Supply, Table};
+use crate::memory::arena::{Arena, Location, SegmentId};
+use crate::memory::log::Open;
+use crate::memory::pool::Pool;
+use crate::memory::record::{Sizes, chunk_record_len};
+use crate::memory::segment::{STATE_BYTES, Segments};
+use crate::memory::stored::Stored;
+use crate::reclaim::Flushed;
+use crate::stats::{Event, Stats, filled_slots};
+use crate::sync::{AtomicU32, AtomicU64, Lock, Ordering};
+use crate::tenant::{Limits, Tenant, TenantState};
 
-/// The longest key, in bytes.
-pub const MAX_KEY_BYTES: usize = 64 * 1024;
-
-/// The smallest limit of a store, in bytes: a lower `max_bytes` means this.
-pub const MIN_MAX_BYTES: usize = 64 * 1024;
-
-/// A shard holds at least this many of the largest items. Empty slots, which are not given back, take
-/// two thirds of a shard at most; of the rest, `append` needs an item's old and new value at once.
-const LARGEST_PER_SHARD: usize = 8;
-
-/// A shard is at least this many bytes, so that the evictions of one resemble those of all.
-const MIN_SHARD_BYTES: usize = 512 * 1024;
-
-const MAX_SHARDS: usize = 64;
-
-/// How a [`Store`] is set up.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// The limit for everything the store keeps, in bytes: keys, values, per-item overhead, index.
-    /// At least [`MIN_MAX_BYTES`].
-    pub max_bytes: usize,
-    /// The largest item, key and value together, in bytes. Never more than an eighth of
-    /// `max_bytes`.
-    pub max_item_bytes: usize,
-    /// Where the time is read.
-    pub clock: Clock,
-}
-
-impl Config {
-    /// A limit of `max_bytes`, items of up to 1 MiB, the system's clock.
-    #[must_use]
-    pub fn new(max_bytes: usize) -> Config {
-        Config { max_bytes, max_item_bytes: 1024 * 1024, clock: Clock::system() }
-    }
-}
-
-/// An item as it is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Item<'a> {
-    /// What was stored.
-    pub value: &'a [u8],
-    /// The number stored with it, which means something to clients only.
-    pub flags: u32,
-    /// Changes with every change of the value or flags; never 0.
-    pub cas: u64,
-    /// The time left, in whole milliseconds; `None`: it does not expire.
-    pub ttl: Option<Duration>,
-    /// Key and value.
-    pub(crate) data: &'a Bytes,
-}
-
-impl Item<'_> {
-    /// The value, to be kept beyond the read. Nothing is copied: the memory is the engine's, and
-    /// outlives the item's eviction for as long as the value is kept.
-    pub fn to_bytes(&self) -> Bytes {
-        self.data.slice(self.data.len() - self.value.len()..)
-    }
-}
-
-/// When [`Store::store`] stores, and what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Always.
-    Set,
-    /// Only if the key has no item.
-    Add,
-    /// Only if the key has an item.
-    Replace,
-    /// Puts the value after that of the item there is; its flags and TTL stay.
-    Append,
-    /// Puts the value before that of the item there is; its flags and TTL stay.
-    Prepend,
-    /// Only if the key's item has this CAS number.
-    Cas(u64),
-}
-
-/// What [`Store::store`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Stored under this CAS number.
-    Stored {
-        /// The item's CAS number.
-        cas: u64,
-    },
-    /// `Add` and the key has an item; `Replace`, `Append` or `Prepend` and it has none.
-    NotStored,
-    /// `Cas` and the item has another number.
-    Exists,
-    /// `Cas` and there is no item.
-    NotFound,
-}
-
-/// What [`Store::incr`] or [`Store::decr`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arith {
-    /// The new value.
-    Value(u64),
-    /// There is no item.
-    NotFound,
-    /// The item's value is not a decimal number below 2^64; it stays as it was.
-    NotANumber,
-}
-
-/// Why nothing could be stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoreError {
-    /// The item, or its key, is larger than allowed.
-    TooLarge {
-        /// Its size in bytes: key and value together, or the key alone if that is too long.
-        bytes: usize,
-        /// The most that is allowed, in bytes.
-        limit: usize,
-    },
-}
-
-/// A cache in memory. See the [crate's documentation](crate).
+/// A cache in memory. See the [crate's documentation](crate). Clones are the same store.
+#[derive(Clone)]
 pub struct Store {
-    shards: Box<[Mutex<Shard>]>,
-    /// Seeded at random, so that nobody can choose keys that collide.
-    hasher: RandomState,
-    clock: Clock,
-    max_item_bytes: usize,
-    next_cas: AtomicU64,
+    pub(crate) shared: Arc<Shared>,
+    /// The tenant of those who need only one.
+    everything: Tenant,
 }
+
+/// The state behind a [`Store`] and its tenants.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) arena: Arc<Arena>,
+    pub(crate) segments: Segments,
+    pub(crate) pool: Pool,
+    pub(crate) index: Table<IndexPages>,
+    pub(crate) epoch: Epoch,
+    pub(crate) sizes: Sizes,
+    pub(crate) time: Time,
+    pub(crate) geometry: Geometry,
+    /// Of the hash, made from a seed nobody knows, so that nobody can choose keys that collide.
+    secrets: RapidSecrets,
+    pub(crate) tenants: Lock<Vec<Arc<TenantState>>>,
+    next_tenant: AtomicU32,
+    pub(crate) flushed: Lock<Flushed>,
+    /// Segments in `flushed`: read by every writer.
+    pub(crate) flushed_segments: AtomicU32,
+    /// Bytes promised to reservations that are not committed.
+    pub(crate) reserved: AtomicU64,
+    /// Whether the index is to be resized: looked at by every writer, written seldom.
+    resizing: AtomicU32,
+    /// Counts up, to sample tenants in turn.
+    pub(crate) next_sampled: AtomicU32,
+    pub(crate) next_maintained: AtomicU32,
+    tenant_count: AtomicU32,
+}
+
+/// Sets the hashes of one key for different tenants apart: 2^64 divided by the golden ratio.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Segments that only reclaim may use, so that it can always go on.
+const KEPT_FOR_RECLAIM: u32 = 2;
 
 impl Store {
-    /// An empty store.
-    #[must_use]
-    pub fn new(config: Config) -> Store {
-        let max_bytes = config.max_bytes.max(MIN_MAX_BYTES);
-        let max_item_bytes = config.max_item_bytes.min(max_bytes / LARGEST_PER_SHARD);
-        let shard_bytes = MIN_SHARD_BYTES.max(max_item_bytes.saturating_mul(LARGEST_PER_SHARD));
-        let shards = (max_bytes / shard_bytes).clamp(1, MAX_SHARDS);
-        Store {
-            shards: (0..shards).map(|_| Mutex::new(Shard::new(max_bytes / shards))).collect(),
-            hasher: RandomState::new(),
-            clock: config.clock,
-            max_item_bytes,
-            next_cas: AtomicU64::new(1),
-        }
-    }
-
-    /// Calls `read` with the item of `key` and returns what it returned, or `None` on a miss.
-    ///
-    /// `read` runs under a lock: it should copy what it needs, and must not call this store, which
-    /// would wait for itself.
-    pub fn get<R>(&self, key: &[u8], read: impl FnOnce(Item<'_>) -> R) -> Option<R> {
-        let (mut shard, at) = self.enter(key);
-        let Some(slot) = shard.find(&at) else {
-            shard.counters.misses += 1;
-            return None;
-        };
-        shard.counters.hits += 1;
-        shard.mark_read(slot);
-        Some(read(item(shard.entry(slot), at.now)))
-    }
-
-    /// Stores `value` under `key` as `mode` says.
-    ///
-    /// `ttl` is rounded up to milliseconds; `None` never expires, zero expires at once. Other items
-    /// are evicted if there is no room.
+    /// An empty store. Memory is reserved now and used as it is needed.
     ///
     /// # Errors
     ///
-    /// [`StoreError::TooLarge`] when the key or the item is larger than allowed. A `Set` that is too
-    /// large removes the item there was, as memcached does: the old value is not what the caller
-    /// last wanted. Any other mode leaves it.
-    pub fn store(
-        &self,
-        mode: Mode,
-        key: &[u8],
-        value: &[u8],
-        flags: u32,
-        ttl: Option<Duration>,
-    ) -> Result<Outcome, StoreError> {
-        let (mut shard, at) = self.enter(key);
-        let found = shard.find(&at);
-        self.check_size(&mut shard, mode, &at, found, value.len())?;
-        let cas = self.next_cas.fetch_add(1, Ordering::SeqCst);
-        let stored = match (mode, found) {
-            (Mode::Add, Some(_)) | (Mode::Replace | Mode::Append | Mode::Prepend, None) => {
-                return Ok(Outcome::NotStored);
-            }
-            (Mode::Cas(_), None) => return Ok(Outcome::NotFound),
-            (Mode::Cas(expected), Some(slot)) if shard.entry(slot).cas != expected => {
-                return Ok(Outcome::Exists);
-            }
-            (Mode::Append, Some(slot)) => shard.rewrite(slot, at.now, (&[], true, value), cas),
-            (Mode::Prepend, Some(slot)) => shard.rewrite(slot, at.now, (value, true, &[]), cas),
-            (Mode::Set | Mode::Add | Mode::Replace | Mode::Cas(_), found) => {
-                if let Some(slot) = found {
-                    shard.remove(slot, Reason::Replaced);
-                }
-                shard.insert(&at, value, Meta { flags, expires: expiry(at.now, ttl), cas })
-            }
-        };
-        // The limit for items leaves room for one whatever else there is; this is the second wall.
-        let bytes = key.len() + value.len();
-        stored.map_err(|NoRoom| StoreError::TooLarge { bytes, limit: self.max_item_bytes })?;
-        shard.counters.sets += 1;
-        shard.counters.replaced += u64::from(matches!(mode, Mode::Append | Mode::Prepend));
-        Ok(Outcome::Stored { cas })
+    /// [`StoreError::NoMemory`] when the system does not let the memory be reserved.
+    pub fn new(config: Config) -> Result<Store, StoreError> {
+        let shared = Arc::new(Shared::new(config)?);
+        let everything = shared.add_tenant(Limits::NONE);
+        let everything = Tenant { shared: Arc::clone(&shared), state: everything };
+        Ok(Store { shared, everything })
     }
 
-    /// Removes the item of `key`; whether there was one.
-    pub fn delete(&self, key: &[u8]) -> bool {
-        let (mut shard, at) = self.enter(key);
-        let found = shard.find(&at);
-        if let Some(slot) = found {
-            shard.remove(slot, Reason::Deleted);
-        }
-        found.is_some()
+    /// The tenant that is there from the start and may use everything: all that an application with
+    /// a cache of its own needs.
+    #[must_use]
+    pub fn tenant(&self) -> &Tenant {
+        &self.everything
     }
 
-    /// Gives the item of `key` a new TTL, counted from now as in [`store`](Store::store); whether
-    /// there was one. Its CAS number stays.
-    pub fn touch(&self, key: &[u8], ttl: Option<Duration>) -> bool {
-        let (mut shard, at) = self.enter(key);
-        let found = shard.find(&at);
-        if let Some(slot) = found {
-            shard.set_expiry(slot, expiry(at.now, ttl));
-        }
-        found.is_some()
+    /// A new tenant, without items.
+    #[must_use]
+    pub fn add_tenant(&self, limits: Limits) -> Tenant {
+        let state = self.shared.add_tenant(limits);
+        Tenant { shared: Arc::clone(&self.shared), state }
     }
 
-    /// Adds `delta` to the number in the item of `key`; beyond 2^64 - 1 it goes on from 0.
-    ///
-    /// The value is read as decimal digits now, whoever stored it; the sum is stored as digits
-    /// without padding. Flags and TTL stay.
-    pub fn incr(&self, key: &[u8], delta: u64) -> Arith {
-        self.arith(key, |number| number.wrapping_add(delta))
+    /// Removes a tenant: its items are flushed, and nothing is stored through its handles any more
+    /// ([`StoreError::NoRoom`]).
+    pub fn remove_tenant(&self, tenant: &Tenant) {
+        tenant.set_limits(Limits { floor_bytes: 0, ceiling_bytes: 0 });
+        tenant.state.removed.store(1, Ordering::SeqCst);
+        self.shared.bury();
     }
 
-    /// Subtracts `delta` as [`incr`](Store::incr) adds it; below 0 it is 0.
-    pub fn decr(&self, key: &[u8], delta: u64) -> Arith {
-        self.arith(key, |number| number.saturating_sub(delta))
-    }
-
-    /// Makes every item dead that was stored before this call; items stored after it stay. One that
-    /// is stored meanwhile may be either.
-    ///
-    /// Takes the same time whatever the store holds: the memory is taken back as dead items are met,
-    /// and before any live item is evicted.
-    pub fn flush(&self) {
-        for shard in &self.shards {
-            let mut shard = Self::lock(shard);
-            shard.flush(self.next_cas.load(Ordering::SeqCst));
-        }
-    }
-
-    /// The store's figures.
+    /// The figures of all tenants together.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let mut stats = Stats::default();
-        for shard in &self.shards {
-            stats.add(&Self::lock(shard).stats());
-        }
+        let shared = &*self.shared;
+        let used = shared.arena.segments() - shared.pool.available() as usize;
+        let mut stats = Stats {
+            bytes: (used * shared.arena.segment_bytes() + shared.state_bytes()) as u64,
+            max_bytes: shared.geometry.max_bytes as u64,
+            ..Stats::default()
+        };
+        stats.count(shared.epoch.workers().map(|worker| &worker.counters), None);
+        let tenants = shared.tenants.lock().clone();
+        shared.count_segments(&tenants, &mut stats);
         stats
-    }
-
-    /// The number of items, as [`Stats::items`] counts them.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| Self::lock(shard).len()).sum()
-    }
-
-    /// Whether [`len`](Store::len) is 0.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// The largest item that can be stored, key and value together, in bytes.
     #[must_use]
     pub fn max_item_bytes(&self) -> usize {
-        self.max_item_bytes
+        self.shared.geometry.max_item_bytes
     }
 
-    /// Calls `f` with the key and item of every live item, in no order that means anything.
+    /// Does up to `steps` pieces of the work that storing otherwise does by and by: taking back what
+    /// was flushed or has expired, moving the index. Returns whether there may be more to do.
     ///
-    /// One shard is locked at a time; items stored or removed meanwhile may be seen or not. `f` must
-    /// not call this store. It counts neither as hits nor as use.
-    pub fn for_each(&self, mut f: impl FnMut(&[u8], Item<'_>)) {
-        for shard in &self.shards {
-            Self::lock(shard).for_each(self.clock.now_ms(), &mut f);
+    /// Nothing depends on it; a thread with time to spare makes writes cheaper by it.
+    pub fn maintain(&self, steps: usize) -> bool {
+        (0..steps).all(|_| self.shared.maintain())
+    }
+}
+
+impl Shared {
+    fn new(config: Config) -> Result<Shared, StoreError> {
+        let geometry = Geometry::of(&config);
+        let bytes = geometry.max_bytes;
+        let arena = Arena::new(geometry.segments as usize, geometry.segment_shift)
+            .map_err(|error| StoreError::NoMemory { bytes, reason: error.to_string() })?;
+        if config.take_all {
+            arena.take_all();
+        }
+        let arena = Arc::new(arena);
+        let pool = Pool::new(geometry.segments);
+        let epoch = Epoch::new();
+        let supply = IndexSupply { pool: &pool, epoch: &epoch };
+        let index = Table::new(IndexPages(Arc::clone(&arena)), &supply, 1)
+            .expect("a new pool has a segment");
+        Ok(Shared {
+            segments: Segments::new(geometry.segments as usize),
+            sizes: Sizes::of_segment(arena.segment_bytes()),
+            time: Time { start: config.clock.now_ms(), clock: config.clock },
+            secrets: RapidSecrets::seed(RandomState::new().hash_one(0_u64)),
+            tenants: Lock::default(),
+            // 0 owns nothing.
+            next_tenant: AtomicU32::new(1),
+            flushed: Lock::default(),
+            flushed_segments: AtomicU32::new(0),
+            reserved: AtomicU64::new(0),
+            resizing: AtomicU32::new(0),
+            next_sampled: AtomicU32::new(0),
+            next_maintained: AtomicU32::new(0),
+            tenant_count: AtomicU32::new(0),
+            arena,
+            pool,
+            index,
+            epoch,
+            geometry,
+        })
+    }
+
+    /// Takes back what removed tenants hold, and forgets those that hold nothing any more. A writer
+    /// that had begun before its tenant was removed may leave something behind for the next time.
+    fn bury(&self) {
+        let removed: Vec<_> = {
+            let tenants = self.tenants.lock();
+            tenants.iter().filter(|tenant| tenant.is_removed()).map(Arc::clone).collect()
+        };
+        for tenant in &removed {
+            self.flush(tenant);
+            self.give_up_ghosts(tenant);
+        }
+        let mut tenants = self.tenants.lock();
+        tenants.retain(|tenant| !tenant.is_removed() || tenant.held() > 0);
+        let count = u32::try_from(tenants.len()).unwrap_or(u32::MAX);
+        self.tenant_count.store(count, Ordering::Relaxed);
+    }
+
+    fn add_tenant(&self, limits: Limits) -> Arc<TenantState> {
+        self.bury();
+        let id = self.next_tenant.fetch_add(1, Ordering::Relaxed);
+        let state = Arc::new(TenantState::new(id, self, limits));
+        self.tenants.lock().push(Arc::clone(&state));
+        self.tenant_count.fetch_add(1, Ordering::Relaxed);
+        state
+    }
+
+    /// How many tenants there are.
+    pub(crate) fn tenant_count(&self) -> u32 {
+        self.tenant_count.load(Ordering::Relaxed)
+    }
+
+    /// The hash of a tenant's key.
+    #[inline]
+    pub(crate) fn hash(&self, tenant: u32, key: &[u8]) -> u64 {
+        let hash = rapidhash_v3_nano_inline::<true, false>(key, &self.secrets);
+        hash ^ u64::from(tenant).wrapping_mul(SPREAD)
+    }
+
+    /// A segment for a tenant's queue, or for its ghosts. `reclaiming` may use the last ones, and
+    /// go beyond the ceiling for a moment.
+    pub(crate) fn supply(&self, tenant: &TenantState, reclaiming: bool) -> Option<SegmentId> {
+        if !reclaiming && tenant.at_ceiling() {
+            return None;
+        }
+        let keep = if reclaiming { 0 } else { KEPT_FOR_RECLAIM };
+        let segment = self.pool.take(keep, &self.epoch)?;
+        tenant.segments.fetch_add(1, Ordering::Relaxed);
+        Some(segment)
+    }
+
+    /// A zeroed segment for a tenant's ghosts.
+    pub(crate) fn supply_zeroed(&self, tenant: &TenantState) -> Option<SegmentId> {
+        let segment = self.pool.take_zeroed(1, &self.epoch, &self.arena)?;
+        tenant.segments.fetch_add(1, Ordering::Relaxed);
+        Some(segment)
+    }
+
+    /// Flushes a tenant whose time for that has come.
+    #[inline]
+    pub(crate) fn flush_if_due(&self, tenant: &TenantState, tick: u32) {
+        if tenant.flush_at.load(Ordering::Relaxed) <= tick {
+            self.flush_due(tenant);
         }
     }
 
-    /// Recounts items, bytes and links, one shard at a time: for tests, and slow.
-    ///
-    /// # Errors
-    ///
-    /// The first disagreement found, in words.
-    pub fn validate(&self) -> Result<(), String> {
-        for (number, shard) in self.shards.iter().enumerate() {
-            let shard = Self::lock(shard);
-            let next_cas = self.next_cas.load(Ordering::SeqCst);
-            shard.validate(next_cas).map_err(|fault| format!("shard {number}: {fault}"))?;
-        }
-        Ok(())
-    }
-
-    /// Locks the shard of a key and reads the clock.
-    fn enter<'k>(&self, key: &'k [u8]) -> (MutexGuard<'_, Shard>, At<'k>) {
-        let hash = self.hasher.hash_one(key);
-        // The lower half of the hash, scaled to the number of shards.
-        let number = ((hash & 0xffff_ffff) * self.shards.len() as u64) >> 32;
-        let number = usize::try_from(number).expect("below the number of shards");
-        let shard = Self::lock(&self.shards[number]);
-        (shard, At { key, hash, now: self.clock.now_ms() })
-    }
-
-    fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-        // A panic under a lock can only come from a caller's closure, which changes nothing.
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Refuses what is too large; a `Set` then loses the item there was.
-    fn check_size(
-        &self,
-        shard: &mut Shard,
-        mode: Mode,
-        at: &At<'_>,
-        found: Option<u32>,
-        value_bytes: usize,
-    ) -> Result<(), StoreError> {
-        let old_bytes = match (mode, found) {
-            (Mode::Append | Mode::Prepend, Some(slot)) => shard.entry(slot).value().len(),
-            _ => 0,
-        };
-        let bytes = at.key.len().saturating_add(value_bytes).saturating_add(old_bytes);
-        let too_large = if at.key.len() > MAX_KEY_BYTES {
-            StoreError::TooLarge { bytes: at.key.len(), limit: MAX_KEY_BYTES }
-        } else if bytes > self.max_item_bytes {
-            StoreError::TooLarge { bytes, limit: self.max_item_bytes }
-        } else {
-            return Ok(());
-        };
-        if let (Mode::Set, Some(slot)) = (mode, found) {
-            shard.remove(slot, Reason::Replaced);
-        }
-        Err(too_large)
-    }
-
-    fn arith(&self, key: &[u8], compute: impl FnOnce(u64) -> u64) -> Arith {
-        let (mut shard, at) = self.enter(key);
-        let Some(slot) = shard.find(&at) else {
-            return Arith::NotFound;
-        };
-        let Some(number) = decimal(shard.entry(slot).value()) else {
-            return Arith::NotANumber;
-        };
-        let result = compute(number);
-        let cas = self.next_cas.fetch_add(1, Ordering::SeqCst);
-        let digits = result.to_string();
-        match shard.rewrite(slot, at.now, (digits.as_bytes(), false, &[]), cas) {
-            Ok(()) => Arith::Value(result),
-            // Cannot be: see `store`. Rather no counter than one that stands still.
-            Err(NoRoom) => {
-                shard.remove(slot, Reason::Evicted);
-                Arith::NotFound
+    #[inline(never)]
+    fn flush_due(&self, tenant: &TenantState) {
+        let tenants = self.tenants.lock();
+        let found = tenants.iter().find(|other| other.id == tenant.id).map(Arc::clone);
+        drop(tenants);
+        if let Some(tenant) = found {
+            // Of all who notice, one flushes.
+            let due = tenant.flush_at.load(Ordering::Relaxed);
+            let (now, none) = (self.time.tick(), u32::MAX);
+            if due <= now
+                && tenant
+                    .flush_at
+                    .compare_exchange(due, none, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok()
+            {
+                self.flush(&tenant);
             }
         }
     }
+
+    /// Takes a tenant's segment back that the index does not refer to any more.
+    pub(crate) fn take_back(&self, tenant: &TenantState, segment: SegmentId) {
+        self.segments.close(segment);
+        tenant.segments.fetch_sub(1, Ordering::Relaxed);
+        self.pool.give_back(segment, &self.epoch);
+    }
+
+    /// Whether writers have to make room before they store.
+    #[inline]
+    pub(crate) fn is_scarce(&self) -> bool {
+        self.pool.available() <= KEPT_FOR_RECLAIM + 2
+    }
+
+    /// Whether segments are there for others than reclaim, though readers may still be in them.
+    pub(crate) fn has_room(&self) -> bool {
+        self.has_room_for(1)
+    }
+
+    /// The same for so many segments.
+    pub(crate) fn has_room_for(&self, segments: u32) -> bool {
+        self.pool.available() >= KEPT_FOR_RECLAIM.saturating_add(segments)
+    }
+
+    /// Whether so many segments are there for others than reclaim, and no reader is in them.
+    pub(crate) fn has_ready(&self, segments: u32) -> bool {
+        self.pool.ready(&self.epoch) >= KEPT_FOR_RECLAIM.saturating_add(segments)
+    }
+
+    /// Whether every segment has been used: the store then keeps what it has, and no more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_scarce() || self.pool.available() < self.geometry.segments / 16
+    }
+
+    /// Has the index's size looked at. Called as slots are filled.
+    pub(crate) fn check_index(&self) {
+        self.resizing.store(1, Ordering::Relaxed);
+    }
+
+    /// Does a step of resizing the index, if one is due. The caller is pinned. Returns whether
+    /// there may be more to do.
+    #[inline]
+    pub(crate) fn resize_index(&self, pin: &Pin<'_>) -> bool {
+        self.resizing.load(Ordering::Relaxed) != 0 && self.resize_index_step(pin)
+    }
+
+    #[allow(unsafe_code)]
+    #[inline(never)]
+    fn resize_index_step(&self, pin: &Pin<'_>) -> bool {
+        let supply = IndexSupply { pool: &self.pool, epoch: &self.epoch };
+        let step = self.index.resize_step(&supply, self.load(), self, |slot| {
+            // SAFETY: as in `hash_of`.
+            self.lose(pin, slot, &unsafe { self.stored(slot.location()) });
+        });
+        if step == Step::Idle {
+            self.resizing.store(0, Ordering::Relaxed);
+        }
+        matches!(step, Step::Moved | Step::Finished)
+    }
+
+    fn load(&self) -> Load {
+        let items = filled_slots(self.epoch.workers().map(|worker| &worker.counters));
+        Load { items, roomy: !self.is_full() }
+    }
+
+    /// Notes that nothing refers to an item any more.
+    pub(crate) fn forget(&self, tenant: &TenantState, item: &Stored<'_>) {
+        // The chunks of a flushed item may have been taken back before it: their places are others'.
+        if !self.is_flushed(tenant, item) {
+            for (at, len) in item.chunks() {
+                let (segment, len) = (self.arena.segment_of(at), chunk_record_len(len));
+                let before = self.segments.about(segment).add_dead(len);
+                self.note_waste(tenant, segment, before, len);
+            }
+        }
+        let (segment, len) = (self.arena.segment_of(item.at), item.layout.len());
+        let before = self.segments.about(segment).remove_item(len);
+        self.note_waste(tenant, segment, before, len);
+    }
+
+    /// Whether a tenant's item was flushed.
+    pub(crate) fn is_flushed(&self, tenant: &TenantState, item: &Stored<'_>) -> bool {
+        let since = tenant.flushed_before.load(Ordering::Acquire);
+        !self.segments.owner(self.arena.segment_of(item.at)).is(tenant.id, since)
+    }
+
+    /// Forgets an item for which the index has no room.
+    #[cold]
+    fn lose(&self, pin: &Pin<'_>, slot: Slot, item: &Stored<'_>) {
+        let id = self.segments.owner(self.arena.segment_of(item.at)).tenant();
+        let tenant = self.tenants.lock().iter().find(|tenant| tenant.id == id).cloned();
+        let row = pin.worker.counters.of(id);
+        pin.worker.counters.emptied_slot();
+        if let Some(tenant) = tenant.filter(|tenant| !self.is_flushed(tenant, item)) {
+            self.forget(&tenant, item);
+            row.evicted(slot);
+        } else {
+            let segment = self.segments.about(self.arena.segment_of(item.at));
+            segment.remove_item(item.layout.len());
+            row.add(Event::Flushed, 1);
+        }
+    }
+
+    /// Bytes of state kept per segment, outside the segments.
+    pub(crate) fn state_bytes(&self) -> usize {
+        self.arena.segments() * (STATE_BYTES + 16)
+    }
+
+    /// Adds what the segments of tenants hold.
+    pub(crate) fn count_segments(&self, tenants: &[Arc<TenantState>], stats: &mut Stats) {
+        let since: HashMap<u32, u64> = tenants
+            .iter()
+            .map(|tenant| (tenant.id, tenant.flushed_before.load(Ordering::Acquire)))
+            .collect();
+        for (segment, owner) in self.segments.owners() {
+            if since.get(&owner.tenant()).is_some_and(|since| owner.seq() >= *since) {
+                let about = self.segments.about(segment);
+                let usage = about.usage();
+                stats.items += u64::from(usage.items());
+                let len = about.len.load(Ordering::Relaxed);
+                stats.live_bytes += u64::from(len.saturating_sub(usage.dead_bytes()));
+            }
+        }
+        // Open ones have no length yet.
+        let mut count_open = |open: &Open| {
+            let Some(segment) = open.segment else { return };
+            let dead = u64::from(self.segments.about(segment).usage().dead_bytes());
+            stats.live_bytes += (open.offset as u64).saturating_sub(dead);
+        };
+        for tenant in tenants {
+            tenant.reclaim.lock().gathering().iter().for_each(&mut count_open);
+            tenant.stripes.lock_all().iter().for_each(|(_, open)| count_open(open));
+        }
+    }
 }
 
-impl fmt::Debug for Store {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// The pages of the index are segments.
+#[derive(Debug)]
+pub(crate) struct IndexPages(Arc<Arena>);
+
+impl Pages for IndexPages {
+    #[inline]
+    fn page(&self, page: u32) -> &[Bucket] {
+        self.0.buckets(page)
+    }
+
+    #[inline]
+    fn group(&self, page: u32, first: usize) -> &Group {
+        self.0.bucket_group(page, first)
+    }
+
+    fn buckets_a_page(&self) -> usize {
+        self.0.segment_bytes() / size_of::<Bucket>()
+    }
+
+    fn pages(&self) -> usize {
+        self.0.segments()
+    }
+}
+
+/// Where the index gets its pages from.
+struct IndexSupply<'a> {
+    pool: &'a Pool,
+    epoch: &'a Epoch,
+}
+
+impl Supply for IndexSupply<'_> {
+    fn take(&self) -> Option<u32> {
+        // The last one is left to reclaim.
+        self.pool.take(1, self.epoch)
+    }
+
+    fn give_back(&self, page: u32) {
+        self.pool.give_back(page, self.epoch);
+    }
+
+    fn now(&self) -> u64 {
+        self.epoch.stamp().0
+    }
+
+    fn passed(&self, stamp: u64) -> bool {
+        self.epoch.passed(Stamp(stamp))
+    }
+}
+
+impl Items for Shared {
+    #[allow(unsafe_code)]
+    fn hash_of(&self, slot: Slot) -> u64 {
+        let at = slot.location();
+        let tenant = self.segments.owner(self.arena.segment_of(at)).tenant();
+        // SAFETY: the index asks about slots it has just read, and its callers are pinned.
+        self.hash(tenant, unsafe { self.stored(at) }.key())
+    }
+
+    fn prefetch(&self, slot: Slot) {
+        self.arena.prefetch(slot.location(), 1);
+    }
+}
+
+/// The store's time. Ticks and minutes count from its start.
+#[derive(Debug)]
+pub(crate) struct Time {
+    clock: Clock,
+    /// In milliseconds, as the clock counts.
+    start: u64,
+}
+
+/// A tick in milliseconds: expiry times are kept in ticks, 32 bits of them last 13 years.
+pub(crate) const TICK_MS: u64 = 100;
+
+impl Time {
+    /// Ticks since the start; the first is 1.
+    #[inline]
+    pub(crate) fn tick(&self) -> u32 {
+        u32::try_from(self.ms() / TICK_MS).unwrap_or(u32::MAX - 2) + 1
+    }
+
+    /// Milliseconds since the start.
+    #[inline]
+    pub(crate) fn ms(&self) -> u64 {
+        self.clock.now_ms().saturating_sub(self.start)
+    }
+}
+
+/// The minute a tick is in; it wraps around after 45 days.
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "wraps around")]
+pub(crate) fn minute(tick: u32) -> u16 {
+    (u64::from(tick) * TICK_MS / 60_000) as u16
+}
+
+impl Shared {
+    /// The item a slot refers to.
+    ///
+    /// # Safety
+    ///
+    /// As [`Stored::new`]: the slot was read from the index since the thread is pinned, and the
+    /// thread stays so throughout the lifetime, or it is under the lock of its home.
+    #[inline]
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn stored(&self, at: Location) -> Stored<'_> {
+        // SAFETY: passed on.
+        unsafe { Stored::new(&self.arena, at, self.sizes) }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Figures, not contents: cached values do not belong in a log.
         f.debug_struct("Store").field("stats", &self.stats()).finish_non_exhaustive()
     }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let StoreError::TooLarge { bytes, limit } = self;
-        write!(f, "too large for the cache: {bytes} bytes, {limit} allowed")
-    }
-}
-
-impl std::error::Error for StoreError {}
-
-/// The Unix millisecond in which something stored now with this TTL expires.
-fn expiry(now: u64, ttl: Option<Duration>) -> u64 {
-    let Some(ttl) = ttl else { return NEVER };
-    let ms = ttl.as_nanos().div_ceil(1_000_000);
-    now.saturating_add(u64::try_from(ms).unwrap_or(NEVER))
-}
-
-/// The number that decimal digits, and nothing else, stand for.
-fn decimal(value: &[u8]) -> Option<u64> {
-    let digits = value.iter().all(u8::is_ascii_digit) && !value.is_empty();
-    digits.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten()
 }

@@ -7,9 +7,10 @@ mod memory;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use larder_client::{Batch, Client, Command, Reply, StoreOutcome};
+use larder_client::{Batch, Client, Command, Key, Reply, StoreOutcome};
 use larder_store::Store;
 
+use crate::error::ConfigError;
 use memory::Memory;
 
 /// The place where a cache keeps its values. Clones share it.
@@ -23,18 +24,42 @@ enum Kind {
     Null,
 }
 
+/// Whether gets tell the CAS numbers of what they find. Servers always do. The engine in this
+/// process keeps an item smaller, and replaces it faster, as long as nobody knows its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cas {
+    Told,
+    /// In this process it is 0.
+    Untold,
+}
+
 impl Backend {
-    /// In this process, in at most `bytes` of memory, index included.
+    /// In this process, in at most `bytes` of memory, index included; less than 1 MiB means 1 MiB.
+    ///
+    /// # Panics
+    /// When the system does not let that much memory be reserved; it is used only as it is needed.
+    /// [`try_store`](Self::try_store) returns an error instead.
     #[must_use]
     pub fn in_process(bytes: usize) -> Self {
         Self::store(larder_store::Config::new(bytes))
     }
 
     /// In this process, with settings of the engine such as a clock that tests move.
+    ///
+    /// # Panics
+    /// As [`in_process`](Self::in_process).
     #[must_use]
     pub fn store(config: larder_store::Config) -> Self {
+        Self::try_store(config).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// In this process, with settings of the engine.
+    ///
+    /// # Errors
+    /// [`ConfigError::Store`] when the system does not let the memory be reserved.
+    pub fn try_store(config: larder_store::Config) -> Result<Self, ConfigError> {
         let clock = config.clock.clone();
-        Self(Kind::Memory(Memory::new(Store::new(config), clock)))
+        Ok(Self(Kind::Memory(Memory::new(Store::new(config)?, clock))))
     }
 
     /// On a fleet of memcached-protocol servers.
@@ -86,19 +111,28 @@ impl Backend {
     }
 
     /// Runs `commands` in order; one reply each.
-    pub(crate) async fn batch(&self, commands: Vec<Command>) -> Batch {
+    pub(crate) async fn batch(&self, commands: Vec<Command>, cas: Cas) -> Batch {
         match &self.0 {
             // Boxed, so that the future of every cache operation stays small: futures are moved,
             // and a page from memory would pay for the room that a page from a server needs.
             Kind::Memcached(client) => Box::pin(client.batch(commands)).await,
             Kind::Memory(memory) => {
-                let replies = commands.into_iter().map(|command| Ok(memory.run(command))).collect();
+                let replies = memory.batch(commands, cas).into_iter().map(Ok).collect();
                 Batch { replies, round_trips: 0 }
             }
             Kind::Null => {
                 let replies = commands.into_iter().map(|command| Ok(nothing(&command))).collect();
                 Batch { replies, round_trips: 0 }
             }
+        }
+    }
+
+    /// The reply to a get of `key` with its CAS number, where a batch may have left that out: in
+    /// this process.
+    pub(crate) fn get_telling(&self, key: &Key) -> Option<Reply> {
+        match &self.0 {
+            Kind::Memory(memory) => Some(Reply::Item(memory.get(key, Cas::Told))),
+            _ => None,
         }
     }
 

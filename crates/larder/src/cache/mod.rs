@@ -50,7 +50,10 @@ struct Inner {
 }
 
 impl Cache {
-    /// A cache in this process, in at most `bytes` of memory.
+    /// A cache in this process, in at most `bytes` of memory, as [`Backend::in_process`] says.
+    ///
+    /// # Panics
+    /// When the system does not let that much memory be reserved.
     #[must_use]
     pub fn in_process(bytes: usize) -> Self {
         Self::builder(Backend::in_process(bytes)).build().expect("the defaults are valid")

@@ -10,11 +10,13 @@ use larder_client::{Command, Error, Item, Reply, StoreMode, StoreOutcome};
 
 use super::{Cache, Inner};
 use crate::activity::{Figures, micros};
+use crate::backend::Cas;
 use crate::envelope::{Codec, Payload, open, seal};
 use crate::key::{CacheKey, WireKey};
 use crate::ttl::Ttl;
 
-/// What a look-up found.
+/// What a look-up found. [`Cache::peek`] tells every CAS number, [`Cache::fetch`] those of unreadable
+/// items; others may be 0.
 #[derive(Debug)]
 pub(super) enum Fetched<T> {
     Hit {
@@ -92,8 +94,17 @@ impl Cache {
         commands: Vec<Command>,
         read: impl FnOnce(Vec<Result<Reply, Error>>, &mut Figures) -> R,
     ) -> R {
+        self.run_with(commands, Cas::Untold, read).await
+    }
+
+    async fn run_with<R>(
+        &self,
+        commands: Vec<Command>,
+        cas: Cas,
+        read: impl FnOnce(Vec<Result<Reply, Error>>, &mut Figures) -> R,
+    ) -> R {
         let started = Instant::now();
-        let batch = self.0.backend.batch(commands).await;
+        let batch = self.0.backend.batch(commands, cas).await;
         let mut figures = Figures {
             round_trips: u64::from(batch.round_trips),
             errors: batch.replies.iter().filter(|reply| reply.is_err()).count() as u64,
@@ -118,8 +129,9 @@ impl Cache {
     ) -> Vec<Fetched<T>> {
         let read = |replies: Vec<_>, figures: &mut Figures| {
             let replies = keys.iter().zip(replies).enumerate();
-            let found: Vec<_> =
-                replies.map(|(at, (key, reply))| opened(key, reply, |it| read(at, it))).collect();
+            let found: Vec<_> = replies
+                .map(|(at, (key, reply))| self.told(key, reply, |it| read(at, it)))
+                .collect();
             figures.gets = found.len() as u64;
             for fetched in &found {
                 figures.hits += u64::from(matches!(fetched, Fetched::Hit { .. }));
@@ -131,6 +143,22 @@ impl Cache {
         self.run(gets(keys), read).await
     }
 
+    /// [`opened`], with the CAS number by which an unreadable item can be replaced.
+    fn told<T>(
+        &self,
+        key: &WireKey,
+        reply: Result<Reply, Error>,
+        read: impl Fn(&Payload) -> Option<T>,
+    ) -> Fetched<T> {
+        let fetched = opened(key, reply, &read);
+        if matches!(fetched, Fetched::Unreadable { .. })
+            && let Some(reply) = self.0.backend.get_telling(&key.key)
+        {
+            return opened(key, Ok(reply), read);
+        }
+        fetched
+    }
+
     /// What is under every key, for the framework's own use: not counted as a look-up.
     pub(super) async fn peek<'a>(
         &self,
@@ -140,7 +168,7 @@ impl Cache {
             let replies = keys.clone().zip(replies);
             replies.map(|(key, reply)| opened(key, reply, |it| Some(it.clone()))).collect()
         };
-        self.run(gets(keys.clone()), read).await
+        self.run_with(gets(keys.clone()), Cas::Told, read).await
     }
 
     /// Writes every value, in order; the outcomes, `None` where the server could not be used.

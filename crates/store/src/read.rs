@@ -1,0 +1,202 @@
+//! Lookups: one key, or many at once.
+//!
+//! A single lookup of a large store waits for memory twice: for the bucket, then for the item. A
+//! batch asks for all its buckets, then for all its items, and waits for each kind once.
+
+use crate::epoch::Pin;
+use crate::index::{Found, Slot};
+use crate::item::Item;
+use crate::memory::segment::{Owner, Queue};
+use crate::memory::stored::Stored;
+use crate::policy;
+use crate::stats::{Event, Row};
+use crate::store::{Shared, Store, minute};
+use crate::sync::Ordering;
+use crate::tenant::{Tenant, TenantState};
+
+/// What is looked up, and when.
+#[derive(Clone, Copy)]
+struct Sought<'k> {
+    tenant: &'k TenantState,
+    key: &'k [u8],
+    hash: u64,
+    tick: u32,
+}
+
+/// Keys looked up together: as many lines as a core can wait for at once, and a little more.
+const BATCH: usize = 32;
+
+/// Lines of an item asked for ahead: its header, its key, and the beginning of its value.
+const LINES: usize = 3;
+
+impl Tenant {
+    /// Calls `read` with the item of `key` and returns what it returned, or `None` on a miss.
+    ///
+    /// Takes no lock and copies nothing. While `read` runs, no memory is reused, and what this
+    /// thread stores may find no room: it should take what it needs and return.
+    #[inline]
+    pub fn get<R>(&self, key: &[u8], read: impl FnOnce(Item<'_>) -> R) -> Option<R> {
+        let shared = &*self.shared;
+        let pin = shared.epoch.pin();
+        let hash = shared.hash(self.state.id, key);
+        let tick = shared.time.tick();
+        shared.flush_if_due(&self.state, tick);
+        let row = pin.worker.counters.of(self.state.id);
+        let sought = Sought { tenant: &self.state, key, hash, tick };
+        shared.look_up(&pin, row, sought, None).map(read)
+    }
+
+    /// Looks up all `keys`, and calls `read` with the number of each and its item, or `None` on a
+    /// miss, in order. Faster than one by one: memory is asked for ahead.
+    pub fn get_many<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+        mut read: impl FnMut(usize, Option<Item<'_>>),
+    ) {
+        let lookup = |number: usize| (&*self.state, keys[number].as_ref());
+        self.shared.look_up_many(keys.len(), lookup, &mut read);
+    }
+}
+
+impl Store {
+    /// As [`Tenant::get_many`], for keys of different tenants of this store.
+    pub fn get_many(
+        &self,
+        lookups: &[(&Tenant, &[u8])],
+        mut read: impl FnMut(usize, Option<Item<'_>>),
+    ) {
+        let lookup = |number: usize| (&*lookups[number].0.state, lookups[number].1);
+        self.shared.look_up_many(lookups.len(), lookup, &mut read);
+    }
+}
+
+impl Shared {
+    /// Looks up `count` keys: `lookup` says of whom and which.
+    fn look_up_many<'k>(
+        &self,
+        count: usize,
+        lookup: impl Fn(usize) -> (&'k TenantState, &'k [u8]),
+        read: &mut impl FnMut(usize, Option<Item<'_>>),
+    ) {
+        for first in (0..count).step_by(BATCH) {
+            let numbers = first..count.min(first + BATCH);
+            // A quiescent point a batch.
+            let pin = self.epoch.pin();
+            let mut ahead = [None; BATCH];
+            for (number, ahead) in numbers.clone().zip(&mut ahead) {
+                let (tenant, key) = lookup(number);
+                let hash = self.hash(tenant.id, key);
+                let home = self.index.home(hash);
+                home.prefetch();
+                *ahead = Some((hash, home));
+            }
+            let mut likely = [None; BATCH];
+            for (ahead, likely) in ahead.iter().flatten().zip(&mut likely) {
+                let (hash, home) = ahead;
+                *likely = home.candidate(*hash);
+                if let Some(Found { slot, .. }) = likely {
+                    self.arena.prefetch(slot.location(), LINES);
+                }
+            }
+            let tick = self.time.tick();
+            let mut of: Option<(&TenantState, &Row)> = None;
+            for (number, (ahead, likely)) in numbers.zip(ahead.iter().zip(likely)) {
+                let Some((hash, _)) = *ahead else { break };
+                let (tenant, key) = lookup(number);
+                let row = match of {
+                    Some((same, row)) if same.id == tenant.id => row,
+                    _ => {
+                        self.flush_if_due(tenant, tick);
+                        pin.worker.counters.of(tenant.id)
+                    }
+                };
+                of = Some((tenant, row));
+                let sought = Sought { tenant, key, hash, tick };
+                read(number, self.look_up(&pin, row, sought, likely));
+            }
+        }
+    }
+
+    /// Finds a live item, and notes that it was used. `likely` is what was found ahead.
+    #[inline]
+    fn look_up<'a>(
+        &'a self,
+        pin: &'a Pin<'_>,
+        row: &Row,
+        sought: Sought<'_>,
+        likely: Option<Found<'a>>,
+    ) -> Option<Item<'a>> {
+        let Sought { tenant, key, hash, tick } = sought;
+        let likely = likely.and_then(|found| self.is_found(pin, tenant, key, found));
+        let Some((found, stored, owner)) = likely.or_else(|| self.find(pin, tenant, hash, key))
+        else {
+            row.add(Event::Miss, 1);
+            return None;
+        };
+        if stored.expires() <= tick {
+            row.add(Event::Miss, 1);
+            row.add(Event::ExpiredMiss, 1);
+            return None;
+        }
+        row.add(Event::Hit, 1);
+        let item = Item::new(self, stored, found, owner, tick);
+        let counts =
+            owner.queue() == Queue::Main || owner.seq() < tenant.window.load(Ordering::Relaxed);
+        let used = policy::used(found.slot, counts);
+        if used != found.slot {
+            // Failing is as good: somebody else has just used it.
+            found.set(used);
+        }
+        stored.set_accessed(minute(tick));
+        Some(item)
+    }
+
+    /// The item that was found, if it is the one sought and has not been flushed.
+    #[inline]
+    #[allow(unsafe_code)]
+    fn is_found<'a>(
+        &'a self,
+        _pin: &'a Pin<'_>,
+        tenant: &TenantState,
+        key: &[u8],
+        found: Found<'a>,
+    ) -> Option<(Found<'a>, Stored<'a>, Owner)> {
+        let at = found.slot.location();
+        let owner = self.segments.owner(self.arena.segment_of(at));
+        // SAFETY: the slot was read while the thread is pinned, for the lifetime of the pin.
+        let stored = unsafe { self.stored(at) };
+        let since = tenant.flushed_before.load(Ordering::Acquire);
+        (stored.has_key(key) && owner.is(tenant.id, since)).then_some((found, stored, owner))
+    }
+
+    /// Finds a tenant's item that has not been flushed; it may have expired.
+    #[inline]
+    pub(crate) fn find<'a>(
+        &'a self,
+        pin: &'a Pin<'_>,
+        tenant: &TenantState,
+        hash: u64,
+        key: &[u8],
+    ) -> Option<(Found<'a>, Stored<'a>, Owner)> {
+        loop {
+            let mut gone = false;
+            let found = self.index.find(hash, |found| {
+                // All of it at once: where the value lies is only known once the header has come.
+                self.arena.prefetch(found.slot.location(), LINES);
+                let found_it = self.is_found(pin, tenant, key, found);
+                gone |= found_it.is_none() && self.is_gone(found.slot);
+                found_it
+            });
+            // The item may have moved, and its old segment been taken back, since its slot was read.
+            if found.is_some() || !gone {
+                return found;
+            }
+        }
+    }
+
+    /// Whether nobody owns the segment that a slot refers to: then the slot in the index is another by
+    /// now.
+    fn is_gone(&self, slot: Slot) -> bool {
+        self.segments.owner(self.arena.segment_of(slot.location())) == Owner::NOBODY
+    }
+}
