@@ -247,13 +247,15 @@ impl Tenant {
     ) -> Result<Result<u64, Refused>, StoreError> {
         let (shared, tenant) = (&*self.shared, &*self.state);
         let mut pin = shared.epoch.pin();
-        shared.flush_if_due(&self.state, shared.time.tick());
+        let hash = shared.hash(tenant.id, key);
+        shared.index.prefetch(hash);
+        let tick = shared.time.tick();
+        shared.flush_if_due(&self.state, tick);
         let stored = (|| {
             shared.check_size(key, value.len())?;
-            let hash = shared.hash(tenant.id, key);
             let expires = shared.expiry(ttl);
-            let new = New { key, hash, value_len: value.len(), flags, expires };
-            let place = match (when, shared.prior(&pin, tenant, hash, key)) {
+            let new = New { key, hash, value_len: value.len(), flags, expires, tick };
+            let place = match (when, shared.prior(&pin, tenant, hash, key, tick)) {
                 (When::Absent, Some(_)) => return Ok(Err(Refused::Present)),
                 (When::Present | When::Cas(_), None) => return Ok(Err(Refused::Absent)),
                 (_, prior) => prior.map(|prior| shared.after(&prior)),

@@ -52,8 +52,11 @@ impl Tenant {
             // Two: the one for the prior version stays while the other lets memory be reused.
             let held = shared.epoch.pin();
             let mut pin = shared.epoch.pin();
-            shared.flush_if_due(&self.state, shared.time.tick());
-            let Some(prior) = shared.prior(&held, &self.state, hash, key) else { return Ok(None) };
+            let tick = shared.time.tick();
+            shared.flush_if_due(&self.state, tick);
+            let Some(prior) = shared.prior(&held, &self.state, hash, key, tick) else {
+                return Ok(None);
+            };
             match edit(shared, &mut pin, prior) {
                 Ok(None) => {}
                 Err(StoreError::NoRoom { bytes }) if tries < MOST_TRIES && pin.is_only_second() => {
@@ -87,6 +90,7 @@ impl Shared {
             value_len: edit.value_len,
             flags: prior.stored.flags(),
             expires: edit.expires,
+            tick: self.time.tick(),
         };
         let mut after = self.after(&prior);
         if edit.keep_cas {

@@ -3,6 +3,8 @@
 //! A single lookup of a large store waits for memory twice: for the bucket, then for the item. A
 //! batch asks for all its buckets, then for all its items, and waits for each kind once.
 
+use std::sync::Arc;
+
 use crate::epoch::Pin;
 use crate::index::{Found, Slot};
 use crate::item::Item;
@@ -60,11 +62,17 @@ impl Tenant {
 
 impl Store {
     /// As [`Tenant::get_many`], for keys of different tenants of this store.
+    ///
+    /// # Panics
+    ///
+    /// When a tenant is another store's.
     pub fn get_many(
         &self,
         lookups: &[(&Tenant, &[u8])],
         mut read: impl FnMut(usize, Option<Item<'_>>),
     ) {
+        let ours = |tenant: &Tenant| Arc::ptr_eq(&tenant.shared, &self.shared);
+        assert!(lookups.iter().all(|(tenant, _)| ours(tenant)), "a tenant of another store");
         let lookup = |number: usize| (&*lookups[number].0.state, lookups[number].1);
         self.shared.look_up_many(lookups.len(), lookup, &mut read);
     }

@@ -50,8 +50,10 @@ impl Tenant {
         }
         let mut pin = shared.epoch.pin();
         let hash = shared.hash(self.state.id, key);
-        let new = New { key, hash, value_len, flags, expires: shared.expiry(ttl) };
-        let after = shared.prior(&pin, &self.state, hash, key).map(|prior| shared.after(&prior));
+        let tick = shared.time.tick();
+        let new = New { key, hash, value_len, flags, expires: shared.expiry(ttl), tick };
+        let prior = shared.prior(&pin, &self.state, hash, key, tick);
+        let after = prior.map(|prior| shared.after(&prior));
         reservation.draft = Some(shared.begin(&mut pin, &self.state, new, after)?);
         drop(pin);
         Ok(reservation)
@@ -104,7 +106,8 @@ impl Reservation {
         let shared = &*self.tenant.shared;
         let mut pin = shared.epoch.pin();
         let tenant = &self.tenant.state;
-        shared.flush_if_due(tenant, shared.time.tick());
+        draft.tick = shared.time.tick();
+        shared.flush_if_due(tenant, draft.tick);
         loop {
             return Ok(
                 match shared.publish(&mut pin, tenant, &self.key, &draft, when, Flags::CAS_ASKED) {

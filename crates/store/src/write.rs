@@ -25,6 +25,8 @@ pub(crate) struct Draft {
     layout: Layout,
     meta: Meta,
     queue: Queue,
+    /// When it was begun, or is to be published.
+    pub(crate) tick: u32,
     place: Place,
     /// Bytes of the value that are there.
     written: usize,
@@ -112,6 +114,8 @@ pub(crate) struct New<'a> {
     pub(crate) value_len: usize,
     pub(crate) flags: u32,
     pub(crate) expires: u32,
+    /// When.
+    pub(crate) tick: u32,
 }
 
 /// How often a writer that finds no room makes some before it gives up.
@@ -142,9 +146,10 @@ impl Shared {
         tenant: &TenantState,
         hash: u64,
         key: &[u8],
+        tick: u32,
     ) -> Option<Prior<'a>> {
         let (found, stored, _) = self.find(pin, tenant, hash, key)?;
-        let live = stored.expires() > self.time.tick();
+        let live = stored.expires() > tick;
         live.then_some(Prior { slot: found.slot, stored })
     }
 
@@ -171,12 +176,7 @@ impl Shared {
             let back = tenant.ghosts.take(&self.arena, new.hash);
             After { queue: if back { Queue::Main } else { Queue::Small }, cas: None }
         });
-        let meta = Meta {
-            flags: new.flags,
-            expires: new.expires,
-            cas,
-            accessed: minute(self.time.tick()),
-        };
+        let meta = Meta { flags: new.flags, expires: new.expires, cas, accessed: minute(new.tick) };
         self.make_room(pin, tenant, new.hash);
         let layout = Layout::of(new.key.len(), new.value_len, &meta, self.sizes);
         let place = self.allocate(pin, tenant, queue, layout.len(), 4, new.expires)?;
@@ -185,7 +185,16 @@ impl Shared {
         unsafe {
             layout.write(&self.arena, place.at, &meta, new.key);
         }
-        Ok(Draft { hash: new.hash, layout, meta, queue, place, written: 0, chunks: Vec::new() })
+        Ok(Draft {
+            hash: new.hash,
+            layout,
+            meta,
+            queue,
+            tick: new.tick,
+            place,
+            written: 0,
+            chunks: Vec::new(),
+        })
     }
 
     /// Writes the next bytes of the value, which has room for them.
@@ -297,7 +306,7 @@ impl Shared {
         flags: Flags,
     ) -> Option<Result<u64, Refused>> {
         assert_eq!(draft.missing(), 0, "a value that is not all there");
-        let tick = self.time.tick();
+        let tick = draft.tick;
         let row = pin.worker.counters.of(tenant.id);
         let mut home = self.index.lock(draft.hash);
         let since = tenant.flushed_before.load(Ordering::Acquire);
@@ -361,7 +370,7 @@ impl Shared {
         let Layout { value_len, .. } = draft.layout;
         let Meta { flags, expires, .. } = draft.meta;
         let cas = Some(self.fresh_cas());
-        let new = New { key, hash: draft.hash, value_len, flags, expires };
+        let new = New { key, hash: draft.hash, value_len, flags, expires, tick: draft.tick };
         let again = (|| {
             let mut again =
                 self.begin(pin, tenant, new, Some(After { queue: draft.queue, cas }))?;
