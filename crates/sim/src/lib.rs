@@ -19,9 +19,12 @@
 //! - [`simulate`]: runs policies over traces, and the share of the gap between LRU and Belady they close.
 //! - [`report`]: the table.
 //! - [`plot`]: the picture.
+//! - [`series`]: another picture, of a long run of the engine itself (`cargo xtask soak store --plot`).
 
 pub mod plot;
 pub mod policy;
 pub mod report;
+pub mod series;
 pub mod simulate;
+mod svg;
 pub mod trace;

@@ -1,17 +1,12 @@
 //! The picture: for each trace and size, the hit ratio of each policy relative to LRU's, as SVG.
-//!
-//! It has no background, and its colours are of medium brightness, so it can be read in light and in dark
-//! surroundings. All panels have the same scale.
+//! All panels have the same scale.
 
 use std::fmt::Write as _;
 
 use crate::policy::Named;
 use crate::simulate::Point;
-
-const TEXT: &str = "#737d87";
-const OURS: &str = "#2f9e62";
-const BETTER: &str = "#5b8fd6";
-const WORSE: &str = "#cf7a5b";
+use crate::svg;
+use crate::svg::{BLUE as BETTER, GREEN as OURS, RUST as WORSE, TEXT, escape, line};
 
 /// The panels are this wide (there are two in a row), and so far apart.
 const PANEL: f64 = 430.0;
@@ -48,11 +43,7 @@ pub fn svg(points: &[Point], policies: &[Named], credits: &[&str]) -> Option<Str
     let rows = points.len().div_ceil(2) as f64;
     let width = 2.0 * PANEL + BETWEEN;
     let height = HEAD + rows * panel + 16.0 * credits.len() as f64 + 6.0;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-         viewBox=\"0 0 {width} {height}\" font-family=\"system-ui, -apple-system, 'Segoe UI', \
-         'Helvetica Neue', Arial, sans-serif\" font-size=\"13\" fill=\"{TEXT}\">\n"
-    );
+    let mut svg = svg::open(width, height);
     head(&mut svg);
     for (number, point) in points.iter().enumerate() {
         let x = (PANEL + BETWEEN) * (number % 2) as f64;
@@ -94,13 +85,10 @@ impl Scale {
 }
 
 fn head(svg: &mut String) {
-    line(
-        svg,
-        "<text y=\"20\" font-size=\"17\" font-weight=\"600\">Hit ratio against LRU, in percentage points</text>",
-    );
+    svg::title(svg, "Hit ratio against LRU, in percentage points");
     let what = "Simulated, all items of one size, with room for a share of a trace's items. \
                 Best possible: Belady's MIN, which knows the future.";
-    line(svg, &format!("<text y=\"41\" font-size=\"12\">{what}</text>"));
+    svg::subtitle(svg, what);
     let legend = [(OURS, "Larder's engine"), (BETTER, "above LRU"), (WORSE, "below LRU")];
     let mut x = 0.0;
     for (colour, text) in legend {
@@ -164,15 +152,6 @@ fn bar(svg: &mut String, (x, y): (f64, f64), policy: &Named, gain: f64, scale: &
             "<text x=\"{label:.1}\" y=\"{base:.1}\" text-anchor=\"{anchor}\" font-size=\"12\"{weight}>{figure}</text>"
         ),
     );
-}
-
-fn line(svg: &mut String, element: &str) {
-    svg.push_str(element);
-    svg.push('\n');
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ impl Tenant {
             Ok(cas) => Outcome::Stored { cas },
             Err(Refused::Changed) => Outcome::Exists,
             Err(Refused::Absent) if matches!(mode, Mode::Cas(_)) => Outcome::NotFound,
-            Err(Refused::Absent | Refused::Present | Refused::Outdated) => Outcome::NotStored,
+            Err(Refused::Absent | Refused::Present | Refused::Outdated(_)) => Outcome::NotStored,
         })
     }
 
@@ -252,7 +252,7 @@ impl Tenant {
         let tick = shared.time.tick();
         shared.flush_if_due(&self.state, tick);
         let stored = (|| {
-            shared.check_size(key, value.len())?;
+            shared.check_size(tenant, key, value.len())?;
             let expires = shared.expiry(ttl);
             let new = New { key, hash, value_len: value.len(), flags, expires, tick };
             let place = match (when, shared.prior(&pin, tenant, hash, key, tick)) {
@@ -267,10 +267,8 @@ impl Tenant {
             }
             loop {
                 let stored = shared.publish(&mut pin, tenant, key, &draft, when, slot_flags);
-                if stored != Err(Refused::Outdated) {
-                    return Ok(stored);
-                }
-                draft = shared.draw_again(&mut pin, tenant, key, &draft)?;
+                let Err(Refused::Outdated(cas)) = stored else { return Ok(stored) };
+                draft = shared.draw_again(&mut pin, tenant, key, &draft, cas)?;
             }
         })();
         if stored.is_err() && when == When::Always {
@@ -284,7 +282,7 @@ impl Tenant {
         let stored = self.edit(key, |shared, pin, prior| {
             let old = prior.stored.value();
             let value_len = before.len() + old.len() + after.len();
-            shared.check_size(key, value_len)?;
+            shared.check_size(&self.state, key, value_len)?;
             let pieces = std::iter::once(before).chain(old.pieces()).chain([after]);
             let new = Edit { value_len, flags: Flags::SAME_CAS_ASKED, ..Edit::same(&prior) };
             shared.rewrite(pin, &self.state, key, prior, new, pieces)

@@ -61,8 +61,8 @@ impl Geometry {
             0..4 => 13,
             4..8 => 14,
             8..16 => 15,
-            16..1024 => 16,
-            1024..16_384 => 18,
+            16..4096 => 16,
+            4096..65_536 => 18,
             _ => 20,
         };
         // The table of an item's chunks, four bytes each, has to fit beside its key.
@@ -94,6 +94,7 @@ mod tests {
         assert_eq!((small.segment_shift, small.max_item_bytes), (13, 1 << 17));
         assert!(small.segments > 120);
         assert_eq!(geometry(25 << 20, 1 << 20).segment_shift, 16);
+        assert_eq!(geometry(1 << 30, 1 << 20).segment_shift, 16);
         assert_eq!(geometry(64 << 30, 1 << 20).segment_shift, 20);
     }
 

@@ -3,6 +3,7 @@
 
 use crate::epoch::Pin;
 use crate::error::StoreError;
+use crate::index::Slot;
 use crate::stats::Event;
 use crate::store::Shared;
 use crate::sync::Ordering;
@@ -94,7 +95,8 @@ impl Shared {
         };
         let mut after = self.after(&prior);
         if edit.keep_cas {
-            after.cas = after.cas.map(|_| self.cas_of(&prior.stored));
+            let known = prior.slot.has(Slot::CAS_KNOWN);
+            after.cas = known.then(|| self.cas_of(&prior.stored));
         }
         // For the whole item, not only for the part that found none.
         let no_room = |_| StoreError::NoRoom { bytes: key.len() + edit.value_len };
@@ -106,12 +108,11 @@ impl Shared {
             }
         }
         let when = When::Unchanged(prior.stored.at);
-        let written = self.publish(pin, tenant, key, &draft, when, edit.flags);
-        if written == Err(Refused::Outdated) {
-            // With the version it was made of, or with what was known of that.
-            self.give_up(&draft);
+        loop {
+            let written = self.publish(pin, tenant, key, &draft, when, edit.flags);
+            let Err(Refused::Outdated(cas)) = written else { return Ok(written.ok()) };
+            draft = self.draw_again(pin, tenant, key, &draft, cas).map_err(no_room)?;
         }
-        Ok(written.ok())
     }
 
     /// Changes when an item expires, if it is still the one that was seen and has a field for it.

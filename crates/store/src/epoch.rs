@@ -58,8 +58,9 @@ impl Epoch {
         worker.depth.store(depth + 1, Ordering::Relaxed);
         if depth == 0 {
             let now = self.now.load(Ordering::Acquire);
-            // The announcement must be visible before anything is read. A read-modify-write is the
-            // cheapest full barrier of x86; the fence says so to everyone else.
+            // The announcement must be visible before anything is read. On x86 a read-modify-write is
+            // the cheapest full barrier, and only the compiler has to be told; elsewhere, and for
+            // Miri, a fence says so.
             #[cfg(target_arch = "x86_64")]
             worker.began.swap(now, Ordering::SeqCst);
             #[cfg(not(target_arch = "x86_64"))]

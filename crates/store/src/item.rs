@@ -160,15 +160,24 @@ impl Shared {
     fn cas_in(&self, owner: Owner, at: u64) -> u64 {
         (owner.seq() << CAS_OFFSET_BITS) | (self.arena.offset_of(at) as u64 / 4)
     }
-
-    /// A CAS number no place gives, higher than all there are.
-    pub(crate) fn fresh_cas(&self) -> u64 {
-        self.segments.skip_seq() << CAS_OFFSET_BITS
-    }
 }
 
 /// An offset in a segment of at most 1 MiB, in units of 4 bytes, and two bits to spare.
 const CAS_OFFSET_BITS: u32 = 20;
+
+/// Set in numbers that no place gives.
+const COUNTED: u64 = 1 << (CAS_OFFSET_BITS - 1);
+
+/// Whether a CAS number was counted up from another one, and is not that of a place.
+pub(crate) fn is_counted(cas: u64) -> bool {
+    cas & COUNTED != 0
+}
+
+/// The CAS number after one that is known, where the place of the next version gives a lower one. It
+/// is counted up in bits that are 0 in those of places, so it is no other item's either.
+pub(crate) fn next_cas(cas: u64) -> u64 {
+    (cas | COUNTED) + 1
+}
 
 impl std::fmt::Debug for Item<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -36,12 +36,12 @@ impl Tenant {
         ttl: Option<Duration>,
     ) -> Result<Reservation, StoreError> {
         let shared = &*self.shared;
-        shared.check_size(key, value_len)?;
+        shared.check_size(&self.state, key, value_len)?;
         shared.flush_if_due(&self.state, shared.time.tick());
         // While it is there it keeps a segment from being taken back, however small it is.
         let bytes = (key.len() + value_len).max(shared.arena.segment_bytes()) as u64;
         let limit = shared.geometry.max_bytes as u64 / SHARE;
-        let before = shared.reserved.fetch_add(bytes, Ordering::Relaxed);
+        let before = shared.shifting.reserved.fetch_add(bytes, Ordering::Relaxed);
         let mut reservation =
             Reservation { tenant: self.clone(), key: key.into(), draft: None, bytes };
         if before + bytes > limit {
@@ -117,8 +117,8 @@ impl Reservation {
                         Outcome::NotFound
                     }
                     Err(Refused::Absent | Refused::Present) => Outcome::NotStored,
-                    Err(Refused::Outdated) => {
-                        draft = shared.draw_again(&mut pin, tenant, &self.key, &draft)?;
+                    Err(Refused::Outdated(cas)) => {
+                        draft = shared.draw_again(&mut pin, tenant, &self.key, &draft, cas)?;
                         continue;
                     }
                 },
@@ -130,7 +130,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         let shared = &*self.tenant.shared;
-        shared.reserved.fetch_sub(self.bytes, Ordering::Relaxed);
+        shared.shifting.reserved.fetch_sub(self.bytes, Ordering::Relaxed);
         if let Some(draft) = &self.draft {
             shared.give_up(draft);
         }

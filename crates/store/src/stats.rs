@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::index::Slot;
+use crate::memory::segment::TENANT_BITS;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Figures of a tenant or of a whole store.
@@ -63,7 +64,6 @@ const EVENTS: usize = Event::Relocated as usize + 1;
 
 /// One tenant's events as one thread counted them.
 #[derive(Debug, Default)]
-#[repr(align(64))]
 pub(crate) struct Row([AtomicU64; EVENTS]);
 
 impl Row {
@@ -91,23 +91,33 @@ impl Row {
 /// slots, a small part of what even a table of one page has to spare.
 const FILLED_A_LOOK: u64 = 64;
 
-/// A thread's counters: a row for each tenant it has worked for.
+/// The rows of neighbouring tenants, on lines of one thread.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Page([Row; ROWS]);
+
+const ROWS: usize = 16;
+
+/// A thread's counters: a row for each tenant it has worked for, and for few others.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    /// Block `n` has the rows of tenants `2^n - 1 .. 2^(n+1) - 1`.
-    blocks: [OnceLock<Box<[Row]>>; 24],
+    /// Block `n` has the pages `2^n - 1 .. 2^(n+1) - 1`, those that were needed so far.
+    blocks: [OnceLock<Box<[OnceLock<Box<Page>>]>>; BLOCKS],
     /// Slots of the index this thread filled, less those it emptied; below 0 it wraps around.
     filled: AtomicU64,
 }
+
+/// As many as the pages of all tenants there can be fill.
+const BLOCKS: usize = TENANT_BITS as usize - ROWS.ilog2() as usize + 1;
 
 impl Counters {
     /// The row of a tenant, made with its neighbours when first asked for.
     #[inline]
     pub(crate) fn of(&self, tenant: u32) -> &Row {
-        let (block, place) = place(tenant);
-        let rows =
-            self.blocks[block].get_or_init(|| (0..1 << block).map(|_| Row::default()).collect());
-        &rows[place]
+        let (block, page, row) = place(tenant);
+        let pages =
+            self.blocks[block].get_or_init(|| (0..1 << block).map(|_| OnceLock::new()).collect());
+        &pages[page].get_or_init(Box::default).0[row]
     }
 
     /// A slot of the index was filled. Returns whether it is time to look at the index's size.
@@ -124,18 +134,22 @@ impl Counters {
     }
 
     fn existing(&self, tenant: u32) -> Option<&Row> {
-        let (block, place) = place(tenant);
-        self.blocks[block].get().map(|rows| &rows[place])
+        let (block, page, row) = place(tenant);
+        self.blocks[block].get()?[page].get().map(|page| &page.0[row])
     }
 
     fn all(&self) -> impl Iterator<Item = &Row> {
-        self.blocks.iter().filter_map(OnceLock::get).flatten()
+        let pages = self.blocks.iter().filter_map(OnceLock::get).flatten();
+        pages.filter_map(OnceLock::get).flat_map(|page| &page.0)
     }
 }
 
-fn place(tenant: u32) -> (usize, usize) {
-    let block = (tenant + 1).ilog2();
-    (block as usize, (tenant + 1 - (1 << block)) as usize)
+/// The block of a tenant, the page in it, the row in that.
+#[inline]
+fn place(tenant: u32) -> (usize, usize, usize) {
+    let (page, row) = (tenant / ROWS as u32 + 1, tenant as usize % ROWS);
+    let block = page.ilog2();
+    (block as usize, (page - (1 << block)) as usize, row)
 }
 
 impl Stats {

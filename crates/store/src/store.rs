@@ -15,7 +15,7 @@ use crate::memory::arena::{Arena, Location, SegmentId};
 use crate::memory::log::Open;
 use crate::memory::pool::Pool;
 use crate::memory::record::{Sizes, chunk_record_len};
-use crate::memory::segment::{STATE_BYTES, Segments};
+use crate::memory::segment::{STATE_BYTES, Segments, TENANT_BITS};
 use crate::memory::stored::Stored;
 use crate::reclaim::Flushed;
 use crate::stats::{Event, Stats, filled_slots};
@@ -46,6 +46,13 @@ pub(crate) struct Shared {
     pub(crate) tenants: Lock<Vec<Arc<TenantState>>>,
     next_tenant: AtomicU32,
     pub(crate) flushed: Lock<Flushed>,
+    pub(crate) shifting: Shifting,
+}
+
+/// What is written now and then, on a line that no get reads.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Shifting {
     /// Segments in `flushed`: read by every writer.
     pub(crate) flushed_segments: AtomicU32,
     /// Bytes promised to reservations that are not committed.
@@ -85,6 +92,10 @@ impl Store {
     }
 
     /// A new tenant, without items.
+    ///
+    /// # Panics
+    ///
+    /// When the store has had eight million: their numbers are never used again.
     #[must_use]
     pub fn add_tenant(&self, limits: Limits) -> Tenant {
         let state = self.shared.add_tenant(limits);
@@ -154,12 +165,7 @@ impl Shared {
             // 0 owns nothing.
             next_tenant: AtomicU32::new(1),
             flushed: Lock::default(),
-            flushed_segments: AtomicU32::new(0),
-            reserved: AtomicU64::new(0),
-            resizing: AtomicU32::new(0),
-            next_sampled: AtomicU32::new(0),
-            next_maintained: AtomicU32::new(0),
-            tenant_count: AtomicU32::new(0),
+            shifting: Shifting::default(),
             arena,
             pool,
             index,
@@ -180,23 +186,27 @@ impl Shared {
             self.give_up_ghosts(tenant);
         }
         let mut tenants = self.tenants.lock();
-        tenants.retain(|tenant| !tenant.is_removed() || tenant.held() > 0);
+        tenants.retain(|tenant| !tenant.is_removed() || tenant.segments.load(Ordering::SeqCst) > 0);
         let count = u32::try_from(tenants.len()).unwrap_or(u32::MAX);
-        self.tenant_count.store(count, Ordering::Relaxed);
+        self.shifting.tenant_count.store(count, Ordering::Relaxed);
     }
 
     fn add_tenant(&self, limits: Limits) -> Arc<TenantState> {
         self.bury();
         let id = self.next_tenant.fetch_add(1, Ordering::Relaxed);
+        assert!(
+            id < 1 << TENANT_BITS,
+            "a store has had 2^{TENANT_BITS} tenants, and can have no more"
+        );
         let state = Arc::new(TenantState::new(id, self, limits));
         self.tenants.lock().push(Arc::clone(&state));
-        self.tenant_count.fetch_add(1, Ordering::Relaxed);
+        self.shifting.tenant_count.fetch_add(1, Ordering::Relaxed);
         state
     }
 
     /// How many tenants there are.
     pub(crate) fn tenant_count(&self) -> u32 {
-        self.tenant_count.load(Ordering::Relaxed)
+        self.shifting.tenant_count.load(Ordering::Relaxed)
     }
 
     /// The hash of a tenant's key.
@@ -209,13 +219,17 @@ impl Shared {
     /// A segment for a tenant's queue, or for its ghosts. `reclaiming` may use the last ones, and
     /// go beyond the ceiling for a moment.
     pub(crate) fn supply(&self, tenant: &TenantState, reclaiming: bool) -> Option<SegmentId> {
-        if !reclaiming && tenant.at_ceiling() {
-            return None;
-        }
+        // Counted first: either a removed tenant is seen to be so, or whoever removes it sees that it
+        // has something.
+        let held = tenant.segments.fetch_add(1, Ordering::SeqCst);
+        let may = reclaiming || held < tenant.ceiling.load(Ordering::Relaxed);
         let keep = if reclaiming { 0 } else { KEPT_FOR_RECLAIM };
-        let segment = self.pool.take(keep, &self.epoch)?;
-        tenant.segments.fetch_add(1, Ordering::Relaxed);
-        Some(segment)
+        let segment =
+            (may && !tenant.is_removed()).then(|| self.pool.take(keep, &self.epoch)).flatten();
+        if segment.is_none() {
+            tenant.segments.fetch_sub(1, Ordering::SeqCst);
+        }
+        segment
     }
 
     /// A zeroed segment for a tenant's ghosts.
@@ -288,14 +302,14 @@ impl Shared {
 
     /// Has the index's size looked at. Called as slots are filled.
     pub(crate) fn check_index(&self) {
-        self.resizing.store(1, Ordering::Relaxed);
+        self.shifting.resizing.store(1, Ordering::Relaxed);
     }
 
     /// Does a step of resizing the index, if one is due. The caller is pinned. Returns whether
     /// there may be more to do.
     #[inline]
     pub(crate) fn resize_index(&self, pin: &Pin<'_>) -> bool {
-        self.resizing.load(Ordering::Relaxed) != 0 && self.resize_index_step(pin)
+        self.shifting.resizing.load(Ordering::Relaxed) != 0 && self.resize_index_step(pin)
     }
 
     #[allow(unsafe_code)]
@@ -307,7 +321,7 @@ impl Shared {
             self.lose(pin, slot, &unsafe { self.stored(slot.location()) });
         });
         if step == Step::Idle {
-            self.resizing.store(0, Ordering::Relaxed);
+            self.shifting.resizing.store(0, Ordering::Relaxed);
         }
         matches!(step, Step::Moved | Step::Finished)
     }
@@ -466,7 +480,7 @@ impl Time {
     /// Ticks since the start; the first is 1.
     #[inline]
     pub(crate) fn tick(&self) -> u32 {
-        u32::try_from(self.ms() / TICK_MS).unwrap_or(u32::MAX - 2) + 1
+        u32::try_from(self.ms() / TICK_MS).unwrap_or(u32::MAX).min(u32::MAX - 2) + 1
     }
 
     /// Milliseconds since the start.

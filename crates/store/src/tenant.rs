@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::memory::arena::SegmentId;
+use crate::memory::arena::{Arena, SegmentId};
 use crate::memory::log::Stripes;
 use crate::memory::segment::Queue;
 use crate::policy::ghost::Ghosts;
@@ -270,13 +270,20 @@ impl TenantState {
     }
 
     pub(crate) fn is_removed(&self) -> bool {
-        self.removed.load(Ordering::Relaxed) != 0
+        self.removed.load(Ordering::SeqCst) != 0
     }
 
     /// Segments held.
     #[inline]
     pub(crate) fn held(&self) -> u32 {
         self.segments.load(Ordering::Relaxed)
+    }
+
+    /// The largest item a tenant with this ceiling can hold beside its successor, with what chunks
+    /// take.
+    pub(crate) fn most_item_bytes(&self, arena: &Arena) -> usize {
+        let segments = self.ceiling.load(Ordering::Relaxed).saturating_sub(2) / 2;
+        (segments as usize).saturating_mul(arena.segment_bytes() / 5 * 4)
     }
 
     /// Segments held beyond what the tenant is guaranteed.

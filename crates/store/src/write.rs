@@ -6,6 +6,7 @@ use crate::config::MAX_KEY_BYTES;
 use crate::epoch::Pin;
 use crate::error::StoreError;
 use crate::index::{At, Slot};
+use crate::item::{is_counted, next_cas};
 use crate::memory::arena::Location;
 use crate::memory::log::Place;
 use crate::memory::record::{
@@ -88,7 +89,7 @@ pub(crate) enum Refused {
     /// Since the draft was begun the tenant was flushed, and the draft's memory with it; or there is
     /// a version now whose number is known and higher. The draft is still there, for
     /// [`draw_again`](Shared::draw_again).
-    Outdated,
+    Outdated(Option<u64>),
 }
 
 /// What a writer knows of the item there is before it writes.
@@ -127,9 +128,14 @@ pub(crate) const MOST_WAITS: usize = 180;
 
 impl Shared {
     /// Refuses what is too large for any store, or for this one.
-    pub(crate) fn check_size(&self, key: &[u8], value_len: usize) -> Result<(), StoreError> {
+    pub(crate) fn check_size(
+        &self,
+        tenant: &TenantState,
+        key: &[u8],
+        value_len: usize,
+    ) -> Result<(), StoreError> {
         let bytes = key.len().saturating_add(value_len);
-        let limit = self.geometry.max_item_bytes;
+        let limit = self.geometry.max_item_bytes.min(tenant.most_item_bytes(&self.arena));
         if key.len() > MAX_KEY_BYTES {
             return Err(StoreError::TooLarge { bytes: key.len(), limit: MAX_KEY_BYTES });
         }
@@ -156,9 +162,9 @@ impl Shared {
     /// Where the next version of an item goes.
     pub(crate) fn after(&self, prior: &Prior<'_>) -> After {
         let queue = self.segments.owner(self.arena.segment_of(prior.stored.at)).queue();
-        // Whoever knows an earlier version's number must find this one's higher.
-        let cas = prior.slot.has(Slot::CAS_KNOWN).then(|| self.fresh_cas());
-        After { queue, cas }
+        // Once numbers are counted up they go on so: that of the next place would be lower again.
+        let known = prior.slot.has(Slot::CAS_KNOWN).then(|| self.cas_of(&prior.stored));
+        After { queue, cas: known.filter(|cas| is_counted(*cas)).map(next_cas) }
     }
 
     /// Reserves an item's bytes and writes all but its value. `after` is there if it replaces one.
@@ -311,7 +317,7 @@ impl Shared {
         let mut home = self.index.lock(draft.hash);
         let since = tenant.flushed_before.load(Ordering::Acquire);
         if !self.segments.owner(draft.place.segment).is(tenant.id, since) {
-            return Some(Err(Refused::Outdated));
+            return Some(Err(Refused::Outdated(None)));
         }
         let found = home.find(|slot| self.is_item(slot, tenant.id, since, key));
         let old = found.map(|at| (at, self.stored_under_lock(at)));
@@ -324,9 +330,11 @@ impl Shared {
         // While the draft keeps its segment: once it is an item, it may move.
         let cas = self.cas_of_draft(draft);
         if let Some((at, stored)) = live {
-            let known = at.slot.has(Slot::CAS_KNOWN);
-            if known && cas < self.cas_of(&stored) {
-                return Some(Err(Refused::Outdated));
+            let before = self.cas_of(&stored);
+            // The same number only for the same value, which an edit of this very version may keep.
+            let higher = cas > before || cas == before && matches!(when, When::Unchanged(_));
+            if at.slot.has(Slot::CAS_KNOWN) && !higher {
+                return Some(Err(Refused::Outdated(Some(next_cas(before)))));
             }
         }
         let freq = live.map_or(0, |(at, _)| at.slot.freq());
@@ -358,7 +366,8 @@ impl Shared {
         Some(Ok(cas))
     }
 
-    /// Copies a draft to memory that was not flushed, under a new number, and gives the old one up.
+    /// Copies a draft to memory that was not flushed, under the number it needs, and gives the old one
+    /// up.
     #[allow(unsafe_code)]
     pub(crate) fn draw_again(
         &self,
@@ -366,10 +375,11 @@ impl Shared {
         tenant: &TenantState,
         key: &[u8],
         draft: &Draft,
+        cas: Option<u64>,
     ) -> Result<Draft, StoreError> {
         let Layout { value_len, .. } = draft.layout;
         let Meta { flags, expires, .. } = draft.meta;
-        let cas = Some(self.fresh_cas());
+        let cas = cas.or(draft.meta.cas);
         let new = New { key, hash: draft.hash, value_len, flags, expires, tick: draft.tick };
         let again = (|| {
             let mut again =

@@ -75,9 +75,9 @@ impl Bucket {
     #[inline]
     fn mask(&self, tag: u16) -> u32 {
         let mut mask = 0;
-        for (index, slot) in self.slots.iter().enumerate() {
+        for (index, slot) in (0_u32..).zip(&self.slots) {
             let word = slot.load(Ordering::Acquire);
-            mask |= u32::from(Slot::from_word(word).tag() == tag) << (index as u32 * LANE_BITS);
+            mask |= u32::from(Slot::from_word(word).tag() == tag) << (index * LANE_BITS);
         }
         mask
     }

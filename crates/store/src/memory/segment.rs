@@ -18,12 +18,15 @@ pub(crate) struct Owner(u64);
 /// Above the sequence number and the bit of the queue.
 const TENANT_SHIFT: u32 = SEQ_BITS + 1;
 
+/// The numbers of tenants fit this many bits.
+pub(crate) const TENANT_BITS: u32 = 64 - TENANT_SHIFT;
+
 impl Owner {
     /// Of segments that hold no items.
     pub(crate) const NOBODY: Owner = Owner(0);
 
     pub(crate) fn new(tenant: u32, queue: Queue, seq: u64) -> Owner {
-        debug_assert!(seq < 1 << SEQ_BITS && tenant < 1 << (64 - TENANT_SHIFT));
+        debug_assert!(seq < 1 << SEQ_BITS && tenant < 1 << TENANT_BITS);
         Owner(u64::from(tenant) << TENANT_SHIFT | seq << 1 | queue as u64)
     }
 
@@ -187,11 +190,6 @@ impl Segments {
     /// All segments with their owners, [`Owner::NOBODY`] included.
     pub(crate) fn owners(&self) -> impl Iterator<Item = (SegmentId, Owner)> {
         (0..).zip(self.owners.iter().map(|owner| Owner(owner.load(Ordering::Acquire))))
-    }
-
-    /// A number no segment has, later than all there are.
-    pub(crate) fn skip_seq(&self) -> u64 {
-        self.next_seq.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The number that the next segment opened will have, or a later one.

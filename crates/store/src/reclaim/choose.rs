@@ -187,7 +187,7 @@ impl Shared {
     pub(super) fn furthest_over_floor(&self, tenant: &TenantState) -> Option<Arc<TenantState>> {
         let tenants = self.tenants.lock();
         let count = u32::try_from(tenants.len()).ok().filter(|count| *count > 0)?;
-        let start = self.next_sampled.fetch_add(MOST_SAMPLED, Ordering::Relaxed);
+        let start = self.shifting.next_sampled.fetch_add(MOST_SAMPLED, Ordering::Relaxed);
         // Who is guaranteed more must find somebody who is not.
         let samples = if tenant.over_floor() == 0 { MOST_SAMPLED } else { SAMPLED };
         let sampled = (0..samples.min(count))

@@ -57,7 +57,7 @@ impl Shared {
         let mut flushed = self.flushed.lock();
         for list in [Some(small), Some(main), interrupted].into_iter().flatten() {
             let segments = u32::try_from(list.len()).unwrap_or(u32::MAX);
-            self.flushed_segments.fetch_add(segments, Ordering::Relaxed);
+            self.shifting.flushed_segments.fetch_add(segments, Ordering::Relaxed);
             if !list.is_empty() {
                 flushed.lists.push_back((Arc::clone(tenant), list));
             }
@@ -78,7 +78,7 @@ impl Shared {
 
     /// Takes back some of what was flushed. Returns whether there was any.
     pub(super) fn clean_flushed(&self, pin: &Pin<'_>) -> bool {
-        if self.flushed_segments.load(Ordering::Relaxed) == 0 {
+        if self.shifting.flushed_segments.load(Ordering::Relaxed) == 0 {
             return false;
         }
         let Some(mut flushed) = self.flushed.try_lock() else { return false };
@@ -91,7 +91,7 @@ impl Shared {
             flushed.current = Some((tenant, victim));
         } else {
             self.take_back(&tenant, victim.segment);
-            self.flushed_segments.fetch_sub(1, Ordering::Relaxed);
+            self.shifting.flushed_segments.fetch_sub(1, Ordering::Relaxed);
         }
         true
     }
@@ -103,7 +103,7 @@ impl Shared {
             for _ in 0..list.len().min(super::STEP) {
                 let segment = list.pop_front()?;
                 if segment == GONE {
-                    self.flushed_segments.fetch_sub(1, Ordering::Relaxed);
+                    self.shifting.flushed_segments.fetch_sub(1, Ordering::Relaxed);
                 } else if self.segments.about(segment).usage().pending() > 0 {
                     list.push_back(segment);
                 } else {

@@ -161,7 +161,7 @@ impl Shared {
         if self.resize_index(&pin) || self.clean_flushed(&pin) {
             return true;
         }
-        let next = self.next_maintained.fetch_add(1, Ordering::Relaxed) as usize;
+        let next = self.shifting.next_maintained.fetch_add(1, Ordering::Relaxed) as usize;
         let tenant = {
             let tenants = self.tenants.lock();
             if tenants.is_empty() {

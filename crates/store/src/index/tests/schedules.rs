@@ -15,7 +15,8 @@ fn heap(pages: usize) -> &'static Heap {
 
 /// Runs a test in random schedules, and in ones with few switches at bad places.
 fn explore(test: fn()) {
-    let runs = std::env::var("SHUTTLE_RUNS").map_or(100, |runs| runs.parse().expect("a number"));
+    let most = if cfg!(debug_assertions) { 30 } else { 300 };
+    let runs = std::env::var("SHUTTLE_RUNS").map_or(most, |runs| runs.parse().expect("a number"));
     shuttle::check_random(test, runs);
     shuttle::check_pct(test, runs, 3);
 }
@@ -102,6 +103,34 @@ fn what_a_reader_sets_during_a_move_is_not_lost() {
             let slot = table.get(number).unwrap().slot;
             assert!(slot.has(Slot::CAS_KNOWN) && slot.freq() == 2, "{slot:?}");
         }
+    });
+}
+
+#[test]
+fn what_is_removed_while_its_home_moves_is_gone() {
+    explore(|| {
+        let heap = heap(4);
+        let table = Arc::new(Numbered::of(heap, 1));
+        let numbers: Vec<u64> =
+            (1..).filter(|number| hash_of(*number) >> 59 == 1).take(6).collect();
+        numbers.iter().for_each(|number| assert!(table.add(*number)));
+        // As above, the next step is short.
+        assert_eq!(table.step(heap, 800, false), Step::Moved);
+        let remover = {
+            let (table, numbers) = (table.clone(), numbers.clone());
+            thread::spawn(move || {
+                for number in numbers {
+                    let _pin = heap.pin(1);
+                    let found = table.get(number).expect("it is there");
+                    found.set(found.slot.with(Slot::CAS_KNOWN));
+                    assert!(table.take(number).is_some());
+                    assert!(table.get(number).is_none(), "{number} is back");
+                }
+            })
+        };
+        assert_eq!(table.step(heap, 800, false), Step::Moved);
+        remover.join().unwrap();
+        assert_eq!(table.validate(&Numbers), Ok(0));
     });
 }
 
