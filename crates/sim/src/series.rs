@@ -167,7 +167,7 @@ impl Series {
         let step = self.last().seconds / self.rows.len() as f64;
         let micros = |(low, high): (f64, f64)| format!("{low:.1} to {high:.1}");
         Panel {
-            title: format!("p99 in each {step:.1} s, µs"),
+            title: format!("p99 in each {}, µs", duration(step)),
             side: self.by_size(|size| {
                 let (get, set) = (self.settled(size, get), self.settled(size, set));
                 format!("get {}, set {}", micros(get), micros(set))
@@ -296,6 +296,10 @@ fn bytes(size: f64) -> String {
     if size >= 1024.0 { format!("{} KiB", size / 1024.0) } else { format!("{size} B") }
 }
 
+fn duration(seconds: f64) -> String {
+    if seconds >= 0.995 { format!("{seconds:.0} s") } else { format!("{:.0} ms", seconds * 1e3) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -327,6 +331,7 @@ mod tests {
             "2 threads",
             "32 B: 70 to 70 % · 4 KiB: 70 to 70 %",
             "get 0.6 to 0.6, set 7.0 to 7.0",
+            ">p99 in each 15 s, µs<",
             ">limit 64<",
             ">4 min<",
         ] {

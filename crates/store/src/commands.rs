@@ -101,7 +101,9 @@ impl Tenant {
             Ok(cas) => Outcome::Stored { cas },
             Err(Refused::Changed) => Outcome::Exists,
             Err(Refused::Absent) if matches!(mode, Mode::Cas(_)) => Outcome::NotFound,
-            Err(Refused::Absent | Refused::Present | Refused::Outdated(_)) => Outcome::NotStored,
+            Err(Refused::Absent | Refused::Present | Refused::Outdated { .. }) => {
+                Outcome::NotStored
+            }
         })
     }
 
@@ -261,14 +263,11 @@ impl Tenant {
                 (_, prior) => prior.map(|prior| shared.after(&prior)),
             };
             let mut draft = shared.begin(&mut pin, tenant, new, place)?;
-            if let Err(error) = shared.append(&mut pin, tenant, &mut draft, value) {
-                shared.give_up(&draft);
-                return Err(error);
-            }
+            shared.append(&mut draft, value);
             loop {
                 let stored = shared.publish(&mut pin, tenant, key, &draft, when, slot_flags);
-                let Err(Refused::Outdated(cas)) = stored else { return Ok(stored) };
-                draft = shared.draw_again(&mut pin, tenant, key, &draft, cas)?;
+                let Err(Refused::Outdated { unnumbered }) = stored else { return Ok(stored) };
+                draft = shared.draw_again(&mut pin, tenant, key, &draft, unnumbered)?;
             }
         })();
         if stored.is_err() && when == When::Always {

@@ -102,16 +102,13 @@ impl Shared {
         let no_room = |_| StoreError::NoRoom { bytes: key.len() + edit.value_len };
         let mut draft = self.begin(pin, tenant, new, Some(after)).map_err(no_room)?;
         for piece in pieces {
-            if let Err(error) = self.append(pin, tenant, &mut draft, piece) {
-                self.give_up(&draft);
-                return Err(no_room(error));
-            }
+            self.append(&mut draft, piece);
         }
         let when = When::Unchanged(prior.stored.at);
         loop {
             let written = self.publish(pin, tenant, key, &draft, when, edit.flags);
-            let Err(Refused::Outdated(cas)) = written else { return Ok(written.ok()) };
-            draft = self.draw_again(pin, tenant, key, &draft, cas).map_err(no_room)?;
+            let Err(Refused::Outdated { unnumbered }) = written else { return Ok(written.ok()) };
+            draft = self.draw_again(pin, tenant, key, &draft, unnumbered).map_err(no_room)?;
         }
     }
 
@@ -129,6 +126,7 @@ impl Shared {
         // Under the lock the item does not move: the field would be left behind.
         let mut home = self.index.lock(self.hash(tenant.id, key));
         let found = home.find(|slot| slot.location() == prior.stored.at);
+        // The segment is not told: one item is not worth looking at it sooner.
         found.is_some() && prior.stored.set_expires(expires)
     }
 

@@ -76,7 +76,8 @@ impl<'a> Item<'a> {
         (expires != NEVER).then(|| Duration::from_millis(left * TICK_MS))
     }
 
-    /// How long it had not been read before this read, in whole minutes.
+    /// How long it had not been read before this read, in whole minutes; after 45 days it counts from
+    /// 0 again.
     #[must_use]
     pub fn idle(&self) -> Duration {
         let minutes = minute(self.tick).wrapping_sub(self.accessed);
@@ -157,6 +158,16 @@ impl Shared {
         self.cas_in(self.segments.owner(self.arena.segment_of(at)), at)
     }
 
+    /// The CAS number after one that is known, where the place of the next version gives a lower one:
+    /// a sequence number is used up, and versions are counted under it.
+    pub(crate) fn next_cas(&self, known: u64) -> u64 {
+        let next = known + 1;
+        if is_counted(known) && is_counted(next) {
+            return next;
+        }
+        self.segments.skip_seq() << CAS_OFFSET_BITS | COUNTED
+    }
+
     fn cas_in(&self, owner: Owner, at: u64) -> u64 {
         (owner.seq() << CAS_OFFSET_BITS) | (self.arena.offset_of(at) as u64 / 4)
     }
@@ -171,12 +182,6 @@ const COUNTED: u64 = 1 << (CAS_OFFSET_BITS - 1);
 /// Whether a CAS number was counted up from another one, and is not that of a place.
 pub(crate) fn is_counted(cas: u64) -> bool {
     cas & COUNTED != 0
-}
-
-/// The CAS number after one that is known, where the place of the next version gives a lower one. It
-/// is counted up in bits that are 0 in those of places, so it is no other item's either.
-pub(crate) fn next_cas(cas: u64) -> u64 {
-    (cas | COUNTED) + 1
 }
 
 impl std::fmt::Debug for Item<'_> {

@@ -15,7 +15,7 @@
 //! A hash table of cache lines ([`index`]) says where an item lies. Readers never lock it nor count
 //! references: they announce that they read ([`epoch`]), and memory is not reused before they are
 //! done. So a get writes nothing that other threads read, but for the two bits of an item that say
-//! how often it was used, until they say "often".
+//! how often it was used, until they say "often", and once a minute the time of its last access.
 //!
 //! # A set, a get
 //!

@@ -22,7 +22,8 @@ pub struct Reservation {
 }
 
 impl Tenant {
-    /// Reserves room for an item whose value of `value_len` bytes will arrive piece by piece.
+    /// Reserves room for an item whose value of `value_len` bytes will arrive piece by piece. Its TTL
+    /// counts from now.
     ///
     /// # Errors
     ///
@@ -69,18 +70,12 @@ impl Reservation {
 
     /// Writes the next bytes of the value.
     ///
-    /// # Errors
-    ///
-    /// [`StoreError::NoRoom`] when nothing can be evicted just now.
-    ///
     /// # Panics
     ///
     /// When there are more than [`missing`](Self::missing).
-    pub fn append(&mut self, data: &[u8]) -> Result<(), StoreError> {
-        let shared = &*self.tenant.shared;
-        let mut pin = shared.epoch.pin();
+    pub fn append(&mut self, data: &[u8]) {
         let draft = self.draft.as_mut().expect("there until the reservation is gone");
-        shared.append(&mut pin, &self.tenant.state, draft, data)
+        self.tenant.shared.append(draft, data);
     }
 
     /// Makes it the item of its key, as `mode` says; `Append` and `Prepend` are not for this.
@@ -117,8 +112,9 @@ impl Reservation {
                         Outcome::NotFound
                     }
                     Err(Refused::Absent | Refused::Present) => Outcome::NotStored,
-                    Err(Refused::Outdated(cas)) => {
-                        draft = shared.draw_again(&mut pin, tenant, &self.key, &draft, cas)?;
+                    Err(Refused::Outdated { unnumbered }) => {
+                        draft =
+                            shared.draw_again(&mut pin, tenant, &self.key, &draft, unnumbered)?;
                         continue;
                     }
                 },

@@ -91,24 +91,27 @@ impl Row {
 /// slots, a small part of what even a table of one page has to spare.
 const FILLED_A_LOOK: u64 = 64;
 
+/// Pages, made as they are needed.
+type Block = Box<[OnceLock<Box<Page>>]>;
+
 /// The rows of neighbouring tenants, on lines of one thread.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Page([Row; ROWS]);
+struct Page([Row; ROWS as usize]);
 
-const ROWS: usize = 16;
+const ROWS: u32 = 16;
 
 /// A thread's counters: a row for each tenant it has worked for, and for few others.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     /// Block `n` has the pages `2^n - 1 .. 2^(n+1) - 1`, those that were needed so far.
-    blocks: [OnceLock<Box<[OnceLock<Box<Page>>]>>; BLOCKS],
+    blocks: [OnceLock<Block>; BLOCKS],
     /// Slots of the index this thread filled, less those it emptied; below 0 it wraps around.
     filled: AtomicU64,
 }
 
 /// As many as the pages of all tenants there can be fill.
-const BLOCKS: usize = TENANT_BITS as usize - ROWS.ilog2() as usize + 1;
+const BLOCKS: usize = (TENANT_BITS - ROWS.ilog2() + 1) as usize;
 
 impl Counters {
     /// The row of a tenant, made with its neighbours when first asked for.
@@ -147,7 +150,7 @@ impl Counters {
 /// The block of a tenant, the page in it, the row in that.
 #[inline]
 fn place(tenant: u32) -> (usize, usize, usize) {
-    let (page, row) = (tenant / ROWS as u32 + 1, tenant as usize % ROWS);
+    let (page, row) = (tenant / ROWS + 1, (tenant % ROWS) as usize);
     let block = page.ilog2();
     (block as usize, (page - (1 << block)) as usize, row)
 }

@@ -104,7 +104,12 @@ impl Store {
 
     /// Removes a tenant: its items are flushed, and nothing is stored through its handles any more
     /// ([`StoreError::NoRoom`]).
+    ///
+    /// # Panics
+    ///
+    /// When the tenant is another store's.
     pub fn remove_tenant(&self, tenant: &Tenant) {
+        assert!(Arc::ptr_eq(&tenant.shared, &self.shared), "a tenant of another store");
         tenant.set_limits(Limits { floor_bytes: 0, ceiling_bytes: 0 });
         tenant.state.removed.store(1, Ordering::SeqCst);
         self.shared.bury();
@@ -224,8 +229,9 @@ impl Shared {
         let held = tenant.segments.fetch_add(1, Ordering::SeqCst);
         let may = reclaiming || held < tenant.ceiling.load(Ordering::Relaxed);
         let keep = if reclaiming { 0 } else { KEPT_FOR_RECLAIM };
-        let segment =
-            (may && !tenant.is_removed()).then(|| self.pool.take(keep, &self.epoch)).flatten();
+        let segment = (may && (reclaiming || !tenant.is_removed()))
+            .then(|| self.pool.take(keep, &self.epoch))
+            .flatten();
         if segment.is_none() {
             tenant.segments.fetch_sub(1, Ordering::SeqCst);
         }

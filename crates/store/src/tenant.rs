@@ -17,7 +17,8 @@ pub struct Limits {
     /// Below this nothing is taken from the tenant for the sake of others. All floors together
     /// should not exceed the store.
     pub floor_bytes: usize,
-    /// Beyond this the tenant makes room by evicting its own items.
+    /// Beyond this the tenant makes room by evicting its own items. Fewer than four segments (of
+    /// 8 KiB to 1 MiB, by the size of the store) mean four.
     pub ceiling_bytes: usize,
 }
 
@@ -61,10 +62,13 @@ pub(crate) struct TenantState {
 
 /// Sealed segments of which much is dead, by how much; some may not be there any more.
 #[derive(Debug, Default)]
-pub(crate) struct Wasteful([Vec<SegmentId>; WASTE_CLASSES]);
+pub(crate) struct Wasteful([VecDeque<SegmentId>; WASTE_CLASSES]);
 
 /// Classes of waste: a quarter of a segment, half, three quarters, all of it.
 const WASTE_CLASSES: usize = 4;
+
+/// Entries of a class looked at for each segment chosen, which is more than come to it meanwhile.
+const TIDIED: usize = 4;
 
 impl Wasteful {
     /// The class of a segment of `len` bytes of which `waste` are dead, if that is worth anything.
@@ -75,14 +79,28 @@ impl Wasteful {
     }
 
     pub(crate) fn push(&mut self, class: usize, segment: SegmentId) {
-        self.0[class].push(segment);
+        self.0[class].push_back(segment);
     }
 
     /// One of the most wasteful, with its class.
     pub(crate) fn pop(&mut self) -> Option<(usize, SegmentId)> {
         let (class, segments) =
             self.0.iter_mut().enumerate().rfind(|(_, list)| !list.is_empty())?;
-        segments.pop().map(|segment| (class, segment))
+        segments.pop_back().map(|segment| (class, segment))
+    }
+
+    /// Looks at some of the oldest entries of each class, and drops those that `is_there` says no to:
+    /// a segment leaves one in each class it passes through.
+    pub(crate) fn tidy(&mut self, is_there: impl Fn(usize, SegmentId) -> bool) {
+        for (class, segments) in self.0.iter_mut().enumerate() {
+            for _ in 0..TIDIED.min(segments.len()) {
+                if let Some(segment) = segments.pop_front()
+                    && is_there(class, segment)
+                {
+                    segments.push_back(segment);
+                }
+            }
+        }
     }
 
     pub(crate) fn clear(&mut self) {
@@ -262,11 +280,11 @@ impl TenantState {
 
     /// Changes the limits; what is too much is taken back as the tenant stores.
     pub(crate) fn set_limits(&self, shared: &Shared, limits: Limits) {
-        let segments =
-            |bytes: usize| u32::try_from(bytes / shared.arena.segment_bytes()).unwrap_or(u32::MAX);
-        self.floor.store(segments(limits.floor_bytes), Ordering::Relaxed);
+        let bytes = shared.arena.segment_bytes();
+        let segments = |segments: usize| u32::try_from(segments).unwrap_or(u32::MAX);
+        self.floor.store(segments(limits.floor_bytes.div_ceil(bytes)), Ordering::Relaxed);
         // Two open segments and two to turn over: with fewer nothing could be evicted.
-        self.ceiling.store(segments(limits.ceiling_bytes).max(4), Ordering::Relaxed);
+        self.ceiling.store(segments(limits.ceiling_bytes / bytes).max(4), Ordering::Relaxed);
     }
 
     pub(crate) fn is_removed(&self) -> bool {

@@ -6,7 +6,7 @@ use crate::config::MAX_KEY_BYTES;
 use crate::epoch::Pin;
 use crate::error::StoreError;
 use crate::index::{At, Slot};
-use crate::item::{is_counted, next_cas};
+use crate::item::is_counted;
 use crate::memory::arena::Location;
 use crate::memory::log::Place;
 use crate::memory::record::{
@@ -89,7 +89,10 @@ pub(crate) enum Refused {
     /// Since the draft was begun the tenant was flushed, and the draft's memory with it; or there is
     /// a version now whose number is known and higher. The draft is still there, for
     /// [`draw_again`](Shared::draw_again).
-    Outdated(Option<u64>),
+    Outdated {
+        /// It needs room for a number of its own.
+        unnumbered: bool,
+    },
 }
 
 /// What a writer knows of the item there is before it writes.
@@ -103,7 +106,7 @@ pub(crate) struct Prior<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct After {
     pub(crate) queue: Queue,
-    /// The CAS number, where it is not the one its place gives.
+    /// The CAS number it may keep, or room for another one; `None`: what its place gives will do.
     pub(crate) cas: Option<u64>,
 }
 
@@ -164,7 +167,7 @@ impl Shared {
         let queue = self.segments.owner(self.arena.segment_of(prior.stored.at)).queue();
         // Once numbers are counted up they go on so: that of the next place would be lower again.
         let known = prior.slot.has(Slot::CAS_KNOWN).then(|| self.cas_of(&prior.stored));
-        After { queue, cas: known.filter(|cas| is_counted(*cas)).map(next_cas) }
+        After { queue, cas: known.filter(|cas| is_counted(*cas)) }
     }
 
     /// Reserves an item's bytes and writes all but its value. `after` is there if it replaces one.
@@ -183,15 +186,19 @@ impl Shared {
             After { queue: if back { Queue::Main } else { Queue::Small }, cas: None }
         });
         let meta = Meta { flags: new.flags, expires: new.expires, cas, accessed: minute(new.tick) };
-        self.make_room(pin, tenant, new.hash);
+        self.make_room(pin, tenant, new.hash, new.value_len.min(self.sizes.whole));
         let layout = Layout::of(new.key.len(), new.value_len, &meta, self.sizes);
+        if layout.chunks > 0 {
+            // Whether there is enough shows soon.
+            self.make_much_room(pin, tenant, new.value_len);
+        }
         let place = self.allocate(pin, tenant, queue, layout.len(), 4, new.expires)?;
         #[allow(unsafe_code)]
         // SAFETY: these bytes have just been reserved, as many as the layout says.
         unsafe {
             layout.write(&self.arena, place.at, &meta, new.key);
         }
-        Ok(Draft {
+        let mut draft = Draft {
             hash: new.hash,
             layout,
             meta,
@@ -200,17 +207,23 @@ impl Shared {
             place,
             written: 0,
             chunks: Vec::new(),
-        })
+        };
+        // All chunks at once: between one and the next, others would fill whole segments, and each of
+        // those would have to wait for this item.
+        for number in 0..draft.layout.chunks {
+            match self.begin_chunk(pin, tenant, &draft, number) {
+                Ok(place) => draft.chunks.push(place),
+                Err(error) => {
+                    self.give_up(&draft);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(draft)
     }
 
     /// Writes the next bytes of the value, which has room for them.
-    pub(crate) fn append(
-        &self,
-        pin: &mut Pin<'_>,
-        tenant: &TenantState,
-        draft: &mut Draft,
-        mut data: &[u8],
-    ) -> Result<(), StoreError> {
+    pub(crate) fn append(&self, draft: &mut Draft, mut data: &[u8]) {
         assert!(data.len() <= draft.missing(), "more than was reserved");
         if draft.layout.chunks == 0 {
             #[allow(unsafe_code)]
@@ -220,15 +233,11 @@ impl Shared {
                 self.arena.write(draft.place.at, offset, data);
             }
             draft.written += data.len();
-            return Ok(());
+            return;
         }
         while !data.is_empty() {
             let (number, offset) =
                 (draft.written / self.sizes.chunk, draft.written % self.sizes.chunk);
-            if number == draft.chunks.len() {
-                let place = self.begin_chunk(pin, tenant, draft)?;
-                draft.chunks.push(place);
-            }
             let (now, later) = data.split_at(data.len().min(self.sizes.chunk - offset));
             #[allow(unsafe_code)]
             // SAFETY: reserved by `begin_chunk` for these bytes, and not published.
@@ -238,7 +247,6 @@ impl Shared {
             draft.written += now.len();
             data = later;
         }
-        Ok(())
     }
 
     /// Reserves the next chunk and enters it in the item's table.
@@ -248,10 +256,9 @@ impl Shared {
         pin: &mut Pin<'_>,
         tenant: &TenantState,
         draft: &Draft,
+        number: usize,
     ) -> Result<Place, StoreError> {
-        let number = draft.chunks.len();
-        let len = self.sizes.chunk.min(draft.missing());
-        self.make_room(pin, tenant, draft.hash);
+        let len = self.sizes.chunk.min(draft.layout.value_len - number * self.sizes.chunk);
         let expires = draft.meta.expires;
         let bytes = chunk_record_len(len);
         let place = self.allocate(pin, tenant, draft.queue, bytes, CHUNK_ALIGN, expires)?;
@@ -287,7 +294,7 @@ impl Shared {
             }
         }
         // Stored, and evicted at once: the index has no room near this hash, and gets none.
-        let cas = self.cas_of_draft(draft);
+        let cas = self.cas_at(draft.place.at);
         self.give_up(draft);
         pin.worker.counters.of(tenant.id).evicted(Slot::new(draft.hash, draft.place.at, 0));
         Ok(cas)
@@ -317,7 +324,7 @@ impl Shared {
         let mut home = self.index.lock(draft.hash);
         let since = tenant.flushed_before.load(Ordering::Acquire);
         if !self.segments.owner(draft.place.segment).is(tenant.id, since) {
-            return Some(Err(Refused::Outdated(None)));
+            return Some(Err(Refused::Outdated { unnumbered: false }));
         }
         let found = home.find(|slot| self.is_item(slot, tenant.id, since, key));
         let old = found.map(|at| (at, self.stored_under_lock(at)));
@@ -327,16 +334,11 @@ impl Shared {
             self.give_up(draft);
             return Some(Err(refused));
         }
-        // While the draft keeps its segment: once it is an item, it may move.
-        let cas = self.cas_of_draft(draft);
-        if let Some((at, stored)) = live {
-            let before = self.cas_of(&stored);
-            // The same number only for the same value, which an edit of this very version may keep.
-            let higher = cas > before || cas == before && matches!(when, When::Unchanged(_));
-            if at.slot.has(Slot::CAS_KNOWN) && !higher {
-                return Some(Err(Refused::Outdated(Some(next_cas(before)))));
-            }
-        }
+        let known = live.filter(|(at, _)| at.slot.has(Slot::CAS_KNOWN));
+        let known = known.map(|(_, stored)| self.cas_of(&stored));
+        let Some(cas) = self.number(draft, when, known) else {
+            return Some(Err(Refused::Outdated { unnumbered: true }));
+        };
         let freq = live.map_or(0, |(at, _)| at.slot.freq());
         let slot = Slot::new(draft.hash, draft.place.at, freq).with(flags.set);
         match old {
@@ -375,11 +377,11 @@ impl Shared {
         tenant: &TenantState,
         key: &[u8],
         draft: &Draft,
-        cas: Option<u64>,
+        unnumbered: bool,
     ) -> Result<Draft, StoreError> {
         let Layout { value_len, .. } = draft.layout;
         let Meta { flags, expires, .. } = draft.meta;
-        let cas = cas.or(draft.meta.cas);
+        let cas = draft.meta.cas.or(unnumbered.then_some(0));
         let new = New { key, hash: draft.hash, value_len, flags, expires, tick: draft.tick };
         let again = (|| {
             let mut again =
@@ -387,10 +389,7 @@ impl Shared {
             // SAFETY: the draft is complete, nobody else knows of it, and it keeps its segments.
             let stored = unsafe { self.stored(draft.place.at) };
             for piece in stored.value().pieces() {
-                if let Err(error) = self.append(pin, tenant, &mut again, piece) {
-                    self.give_up(&again);
-                    return Err(error);
-                }
+                self.append(&mut again, piece);
             }
             Ok(again)
         })();
@@ -409,8 +408,24 @@ impl Shared {
         }
     }
 
-    fn cas_of_draft(&self, draft: &Draft) -> u64 {
-        draft.meta.cas.unwrap_or_else(|| self.cas_at(draft.place.at))
+    /// The CAS number of a draft that takes the place of a version whose number is `known`, under the
+    /// lock of its home; `None` if it needs one and has no room for it.
+    #[allow(unsafe_code)]
+    fn number(&self, draft: &Draft, when: When, known: Option<u64>) -> Option<u64> {
+        // While the draft keeps its segment: once it is an item, it may move.
+        let of_place = self.cas_at(draft.place.at);
+        let Some(room) = draft.meta.cas else {
+            return known.is_none_or(|known| of_place > known).then_some(of_place);
+        };
+        let cas = match known {
+            // The same value may keep its number, as a touched one does.
+            Some(known) if known == room && matches!(when, When::Unchanged(_)) => known,
+            Some(known) if of_place <= known => self.next_cas(known),
+            _ => of_place,
+        };
+        // SAFETY: the draft's bytes are reserved and not published.
+        unsafe { draft.layout.write_cas(&self.arena, draft.place.at, cas) };
+        Some(cas)
     }
 
     /// Makes a draft's bytes nothing.

@@ -67,7 +67,7 @@ fn every_change_but_a_touch_gives_a_higher_number() {
         |tenant| drop(tenant.invalidate(b"k", None)),
         |tenant| {
             let mut reservation = tenant.reserve(b"k", 1, 0, None).unwrap();
-            reservation.append(b"1").unwrap();
+            reservation.append(b"1");
             assert!(matches!(reservation.commit(Mode::Set).unwrap(), Outcome::Stored { .. }));
         },
     ];

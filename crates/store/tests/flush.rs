@@ -162,7 +162,7 @@ fn what_is_reserved_after_the_deadline_stays() {
     tenant.flush_in(Duration::from_secs(1));
     tenant.advance_ms(1_000);
     let mut reservation = tenant.reserve(b"new", 1, 0, None).unwrap();
-    reservation.append(b"x").unwrap();
+    reservation.append(b"x");
     assert_eq!(text(&tenant, "k"), None);
     assert!(matches!(reservation.commit(Mode::Set).unwrap(), Outcome::Stored { .. }));
     assert_eq!(text(&tenant, "new").as_deref(), Some("x"));

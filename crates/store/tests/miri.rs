@@ -51,7 +51,7 @@ fn commands() {
         for len in [0, 100, EIGHTH, 1500, 5000] {
             let value = pattern(1, len);
             let mut reservation = store.reserve(b"piecewise", len, 1, ms(1_000)).unwrap();
-            value.chunks(333).for_each(|piece| reservation.append(piece).unwrap());
+            value.chunks(333).for_each(|piece| reservation.append(piece));
             reservation.commit(Mode::Set).unwrap();
             assert_eq!(store.get(b"piecewise", |item| item.value().to_vec()), Some(value));
         }

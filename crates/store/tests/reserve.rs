@@ -12,9 +12,9 @@ fn nobody_sees_a_reservation_before_it_is_committed() {
     set(&tenant, "k", "old");
     let mut reservation = tenant.reserve(b"k", 6, 3, ms(1_000)).unwrap();
     assert_eq!(reservation.missing(), 6);
-    reservation.append(b"ab").unwrap();
-    reservation.append(b"").unwrap();
-    reservation.append(b"cdef").unwrap();
+    reservation.append(b"ab");
+    reservation.append(b"");
+    reservation.append(b"cdef");
     assert_eq!((reservation.missing(), text(&tenant, "k").as_deref()), (0, Some("old")));
     let outcome = reservation.commit(Mode::Set).unwrap();
     let read =
@@ -46,7 +46,7 @@ fn a_commit_looks_at_what_there_is_then() {
     let tenant = Checked::new(MIB);
     let reserve = |value: &str| {
         let mut reservation = tenant.reserve(b"k", value.len(), 0, None).unwrap();
-        reservation.append(value.as_bytes()).unwrap();
+        reservation.append(value.as_bytes());
         reservation
     };
     let (add, replace, cas) = (reserve("add"), reserve("replace"), reserve("cas"));
@@ -69,7 +69,7 @@ fn a_reservation_outlives_flush_eviction_and_expiry() {
     let value = pattern(7, 60_000);
     let mut reservation = tenant.reserve(b"k", value.len(), 0, None).unwrap();
     for (number, piece) in value.chunks(777).enumerate() {
-        reservation.append(piece).unwrap();
+        reservation.append(piece);
         for n in 0..200_u64 {
             let key = (number as u64 * 200 + n).to_be_bytes();
             tenant.set(&key, &[b'c'; 200], 0, ms(100)).unwrap();
@@ -84,7 +84,7 @@ fn a_reservation_outlives_flush_eviction_and_expiry() {
 fn what_is_committed_after_a_flush_is_there() {
     let tenant = Checked::new(MIB);
     let mut reservation = tenant.reserve(b"k", 1, 0, None).unwrap();
-    reservation.append(b"v").unwrap();
+    reservation.append(b"v");
     tenant.flush();
     tenant.maintain();
     assert!(matches!(reservation.commit(Mode::Set).unwrap(), Outcome::Stored { .. }));
@@ -104,7 +104,7 @@ fn reservations_are_capped_and_given_back() {
     for n in 0..200_u32 {
         let value = pattern(u64::from(n), 60_000);
         let mut reservation = tenant.reserve(&n.to_be_bytes(), value.len(), 0, None).unwrap();
-        reservation.append(&value).unwrap();
+        reservation.append(&value);
         assert!(matches!(reservation.commit(Mode::Set).unwrap(), Outcome::Stored { .. }));
         assert!(tenant.get(&n.to_be_bytes(), |item| item.value() == *value).unwrap());
     }
@@ -135,5 +135,5 @@ fn many_small_reservations_leave_room_for_others() {
 #[should_panic(expected = "more than was reserved")]
 fn more_than_was_reserved_cannot_be_appended() {
     let tenant = Checked::new(MIB);
-    let _ = tenant.reserve(b"k", 1, 0, None).unwrap().append(b"ab");
+    tenant.reserve(b"k", 1, 0, None).unwrap().append(b"ab");
 }

@@ -348,7 +348,7 @@ fn a_reservation_that_races_a_flush_is_all_there_or_not_at_all() {
             store.spawn(move |tenant| {
                 let bytes = value(key.as_bytes(), 5, len);
                 let mut reservation = tenant.reserve(key.as_bytes(), len, 0, None).unwrap();
-                bytes.chunks(300).for_each(|piece| reservation.append(piece).unwrap());
+                bytes.chunks(300).for_each(|piece| reservation.append(piece));
                 let was_flushed = flushed.load(SeqCst);
                 let done = reservation.commit(Mode::Set).unwrap();
                 assert!(matches!(done, Outcome::Stored { .. }));

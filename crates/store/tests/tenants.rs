@@ -139,7 +139,7 @@ fn a_handle_of_a_removed_tenant_stores_nothing_and_does_no_harm() {
     let tenant = store.store.add_tenant(Limits::NONE);
     fill(&tenant, 0, 5_000);
     let mut reservation = tenant.reserve(b"k", 1, 0, None).unwrap();
-    reservation.append(b"v").unwrap();
+    reservation.append(b"v");
     store.store.remove_tenant(&tenant);
     assert_eq!(tenant.get(&0_u64.to_be_bytes(), |_| ()), None);
     assert!(matches!(tenant.set(b"k", b"v", 0, None), Err(StoreError::NoRoom { .. })));

@@ -127,9 +127,10 @@ fn hammer(
                 match tenant.reserve(&name, value.len(), flags, None) {
                     Ok(mut new) => {
                         let (first, last) = value.split_at(value.len() / 2);
-                        let done = new.append(first).and_then(|()| new.append(last));
+                        new.append(first);
+                        new.append(last);
                         reservation = Some(new);
-                        done
+                        Ok(())
                     }
                     Err(error) => Err(error),
                 }

@@ -354,9 +354,7 @@ impl World {
         let Some((mut reservation, side, key, entry)) = self.reserved.take() else { return };
         let len = (usize::from(bytes.byte()) * 97).min(reservation.missing());
         let from = entry.value.len() - reservation.missing();
-        if let Err(error) = reservation.append(&entry.value[from..from + len]) {
-            return Self::may_fail(&error);
-        }
+        reservation.append(&entry.value[from..from + len]);
         if reservation.missing() > 0 {
             self.reserved = Some((reservation, side, key, entry));
             return;

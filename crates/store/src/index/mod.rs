@@ -66,8 +66,7 @@ pub(crate) struct Full;
 
 /// The memory of a table, as its readers see it.
 pub(crate) trait Pages {
-    /// The buckets of a page. A page no table uses may be read too (by mistake only), and holds
-    /// anything.
+    /// The buckets of a page that a table uses, or used when the caller pinned the epoch.
     fn page(&self, page: u32) -> &[Bucket];
 
     /// The group of buckets in a page that begins with bucket `first`, a multiple of its length.

@@ -82,9 +82,10 @@ impl Arena {
     ///
     /// # Safety
     ///
-    /// They are part of one record. The bytes were written before the caller learnt of them (through a slot of the index, or
-    /// under the lock of their segment), nobody writes them while the slice lives, and the caller
-    /// keeps their segment from being reused: it is pinned, or holds what reclaim needs.
+    /// They are part of one record, and none of its atomic fields is among them. They were written
+    /// before the caller learnt of them (through a slot of the index, or under the lock of their
+    /// segment), nobody writes them while the slice lives, and the caller keeps their segment from
+    /// being reused: it is pinned, or holds what reclaim needs.
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "a location is at most 40 bits")]
     pub(crate) unsafe fn bytes(&self, at: Location, offset: usize, len: usize) -> &[u8] {

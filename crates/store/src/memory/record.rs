@@ -221,10 +221,24 @@ impl Layout {
         if self.options & CAS == 0 {
             return None;
         }
-        let start = self.options_at + if self.options & FLAGS == 0 { 0 } else { 4 };
         // SAFETY: passed on.
-        let bytes = unsafe { arena.bytes(at, start, 8) };
+        let bytes = unsafe { arena.bytes(at, self.cas_at(), 8) };
         Some(u64::from_le_bytes(bytes.try_into().expect("eight bytes")))
+    }
+
+    /// Writes another CAS number into the item at `at`, which has room for one.
+    ///
+    /// # Safety
+    ///
+    /// The item's bytes are reserved and not published (see [`Arena::write`]).
+    pub(crate) unsafe fn write_cas(&self, arena: &Arena, at: Location, cas: u64) {
+        debug_assert!(self.options & CAS != 0);
+        // SAFETY: passed on.
+        unsafe { arena.write(at, self.cas_at(), &cas.to_le_bytes()) };
+    }
+
+    fn cas_at(&self) -> usize {
+        self.options_at + if self.options & FLAGS == 0 { 0 } else { 4 }
     }
 
     /// The tick at which the item at `at` expires, to be read and changed; `None`: never.

@@ -192,6 +192,11 @@ impl Segments {
         (0..).zip(self.owners.iter().map(|owner| Owner(owner.load(Ordering::Acquire))))
     }
 
+    /// Uses up a number: no segment will have it, and it is later than all there are.
+    pub(crate) fn skip_seq(&self) -> u64 {
+        self.next_seq.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// The number that the next segment opened will have, or a later one.
     pub(crate) fn next_seq(&self) -> u64 {
         self.next_seq.load(Ordering::Relaxed)

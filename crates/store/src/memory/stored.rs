@@ -103,14 +103,22 @@ impl<'a> Stored<'a> {
         }))
     }
 
+    /// Where a chunk lies, if it has so many.
+    pub(crate) fn chunk_at(&self, number: usize) -> Option<Location> {
+        if number >= self.layout.chunks {
+            return None;
+        }
+        let entry = self.layout.chunk(self.arena, self.at, number);
+        // Acquire: whoever moved the chunk wrote its bytes before.
+        Some(u64::from(entry.load(Ordering::Acquire)) * (CHUNK_ALIGN as u64 / 4))
+    }
+
     /// Where its chunks lie, with the bytes of the value in each.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = (Location, usize)> + use<'a> {
         let stored = *self;
-        (0..stored.layout.chunks).map(move |number| {
-            let entry = stored.layout.chunk(stored.arena, stored.at, number);
-            // Acquire: whoever moved the chunk wrote its bytes before.
-            let at = u64::from(entry.load(Ordering::Acquire)) * (CHUNK_ALIGN as u64 / 4);
-            (at, stored.chunk.min(stored.layout.value_len - number * stored.chunk))
+        (0..).map_while(move |number| {
+            let at = stored.chunk_at(number)?;
+            Some((at, stored.chunk.min(stored.layout.value_len - number * stored.chunk)))
         })
     }
 

@@ -62,6 +62,11 @@ impl Shared {
             }
         }
         let (mut found, mut busy) = (None, Vec::new());
+        wasteful.tidy(|class, segment| {
+            self.segments.owner(segment).tenant() == tenant.id
+                && (self.segments.about(segment).usage().pending() > 0
+                    || self.waste(segment, tick) == Some(class))
+        });
         while let Some((class, segment)) = wasteful.pop() {
             let owner = self.segments.owner(segment);
             let about = self.segments.about(segment);
@@ -225,6 +230,9 @@ impl Shared {
             if reclaim.new_ghosts.len() >= (wanted - have) as usize {
                 reclaim.new_ghosts.drain(..).for_each(|segment| tenant.ghosts.grow(segment));
             }
+        } else if let Some(segment) = reclaim.new_ghosts.pop() {
+            // Not wanted any more.
+            self.take_back(tenant, segment);
         } else if wanted < have / 3
             && let Some(segment) = tenant.ghosts.shrink()
         {

@@ -11,8 +11,10 @@
 //! Writers pay for it: when memory is scarce each stores only after a step of at most [`STEP`]
 //! records, so that nobody waits long, and steps begin while a few segments are still free.
 //!
-//! Locks are taken in this order: a tenant's `reclaim`; `flushed`; a home of the index; an open
-//! segment; a tenant's `queues`; the pool.
+//! Locks are taken in this order: a tenant's `reclaim`; `flushed`; that of resizing the index, for
+//! which nobody waits; a home of the index; open segments, in the order of their stripes; a tenant's
+//! `queues`; its `wasteful`; the pool. The list of tenants may be locked under a home or before all
+//! of these, and nothing is locked under it.
 
 mod choose;
 mod flush;
@@ -31,6 +33,14 @@ pub(crate) use flush::Flushed;
 
 /// Records looked at in one step.
 const STEP: usize = 32;
+
+/// Tenants looked at in one piece of maintenance.
+const MOST_MAINTAINED: u32 = 64;
+
+/// Room a set makes with each of its steps while memory is scarce, in bytes of its own: one that
+/// stores much makes more of them, up to [`MOST_STEPS`].
+const ROOM_A_STEP: usize = 1024;
+const MOST_STEPS: usize = 8;
 
 /// While memory is not scarce, one in so many writers cleans up after a flush.
 const CLEAN_EACH: u64 = 8;
@@ -106,9 +116,21 @@ impl Shared {
     /// Does a step if memory is scarce, or now and then if there is something to clean: one in
     /// [`CLEAN_EACH`] hashes. The caller holds nothing of the store.
     #[inline]
-    pub(crate) fn make_room(&self, pin: &mut Pin<'_>, tenant: &TenantState, hash: u64) {
-        if self.is_scarce() || tenant.is_near_ceiling() {
-            self.reclaim_step(pin, tenant);
+    pub(crate) fn make_room(
+        &self,
+        pin: &mut Pin<'_>,
+        tenant: &TenantState,
+        hash: u64,
+        bytes: usize,
+    ) {
+        let is_scarce = || self.is_scarce() || tenant.is_near_ceiling();
+        if is_scarce() {
+            let steps = (1 + bytes / ROOM_A_STEP).min(MOST_STEPS);
+            for _ in 0..steps {
+                if !self.reclaim_step(pin, tenant) || !is_scarce() {
+                    break;
+                }
+            }
         } else if hash.is_multiple_of(CLEAN_EACH) {
             // Flushed items take room in the index, too.
             self.clean_flushed(pin);
@@ -155,24 +177,29 @@ impl Shared {
         progressed
     }
 
-    /// Does a piece of work that no writer waits for. Returns whether there may be more.
+    /// Does a piece of work that no writer waits for. Returns whether there may be more: not if none of
+    /// the next few tenants has any.
     pub(crate) fn maintain(&self) -> bool {
         let pin = self.epoch.pin();
         if self.resize_index(&pin) || self.clean_flushed(&pin) {
             return true;
         }
+        let looks = MOST_MAINTAINED.min(self.tenant_count());
+        (0..looks).any(|_| self.maintain_next(&pin))
+    }
+
+    /// Compacts a wasteful segment of the tenant whose turn it is.
+    fn maintain_next(&self, pin: &Pin<'_>) -> bool {
         let next = self.shifting.next_maintained.fetch_add(1, Ordering::Relaxed) as usize;
         let tenant = {
             let tenants = self.tenants.lock();
-            if tenants.is_empty() {
-                return false;
-            }
-            std::sync::Arc::clone(&tenants[next % tenants.len()])
+            let Some(tenant) = tenants.get(next % tenants.len().max(1)) else { return false };
+            std::sync::Arc::clone(tenant)
         };
         let Some(mut reclaim) = tenant.reclaim.try_lock() else { return false };
         if reclaim.victim.is_none() {
             reclaim.victim = self.choose_wasteful(&tenant, &reclaim);
         }
-        self.scan_victim(&pin, &tenant, &mut reclaim)
+        self.scan_victim(pin, &tenant, &mut reclaim)
     }
 }

@@ -237,7 +237,7 @@ impl Shared {
             // SAFETY: read from the index under the lock of its home, or of another: the thread is
             // pinned.
             let item = unsafe { self.stored(slot.location()) };
-            number < item.layout.chunks && item.chunks().nth(number).is_some_and(|it| it.0 == at)
+            item.chunk_at(number) == Some(at)
         });
         let Some(found) = found else { return true };
         let item = self.stored_under_lock(found);
