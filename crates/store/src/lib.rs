@@ -9,11 +9,11 @@
 //! right behind the one before, and never changed once they are published: a change is a new item.
 //! A segment belongs to one tenant and one of its two queues, so the list of a queue's segments *is*
 //! its FIFO, and an item's tenant is that of its segment. When memory is scarce the oldest segment is
-//! looked through: what the [`policy`] wants to keep is appended again, and the segment is free. There
+//! looked through: what the `policy` wants to keep is appended again, and the segment is free. There
 //! are no size classes, so nothing calcifies when sizes change.
 //!
-//! A hash table of cache lines ([`index`]) says where an item lies. Readers never lock it nor count
-//! references: they announce that they read ([`epoch`]), and memory is not reused before they are
+//! A hash table of cache lines (`index`) says where an item lies. Readers never lock it nor count
+//! references: they announce that they read (`epoch`), and memory is not reused before they are
 //! done. So a get writes nothing that other threads read, but for the two bits of an item that say
 //! how often it was used, until they say "often", and once a minute the time of its last access.
 //!
