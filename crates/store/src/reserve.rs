@@ -28,7 +28,8 @@ impl Tenant {
     /// # Errors
     ///
     /// As [`set`](Self::set), but the item there was stays; [`StoreError::TooMuchReserved`] when
-    /// all reservations of the store would hold more than an eighth of it.
+    /// all reservations of the store would hold more than an eighth of it; each counts at least a
+    /// segment.
     pub fn reserve(
         &self,
         key: &[u8],

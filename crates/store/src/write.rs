@@ -118,7 +118,7 @@ pub(crate) struct New<'a> {
     pub(crate) value_len: usize,
     pub(crate) flags: u32,
     pub(crate) expires: u32,
-    /// When.
+    /// When it is stored.
     pub(crate) tick: u32,
 }
 
@@ -130,7 +130,7 @@ const MOST_STEPS: usize = 2_000;
 pub(crate) const MOST_WAITS: usize = 180;
 
 impl Shared {
-    /// Refuses what is too large for any store, or for this one.
+    /// Refuses what is too large for any store, for this one, or for this tenant.
     pub(crate) fn check_size(
         &self,
         tenant: &TenantState,
