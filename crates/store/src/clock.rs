@@ -15,6 +15,8 @@ enum Source {
         unix_ms: u64,
         /// The monotonic clock then, in milliseconds.
         since: u64,
+        /// By how much it was advanced since, in milliseconds.
+        ahead: Arc<AtomicU64>,
     },
     Manual(Arc<AtomicU64>),
 }
@@ -25,7 +27,8 @@ impl Clock {
     #[must_use]
     pub fn system() -> Clock {
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Clock(Source::System { unix_ms: whole_ms(unix), since: monotonic_ms() })
+        let (unix_ms, ahead) = (whole_ms(unix), Arc::default());
+        Clock(Source::System { unix_ms, since: monotonic_ms(), ahead })
     }
 
     /// A clock that stands at `unix_ms` until it is [advanced](Clock::advance).
@@ -34,14 +37,11 @@ impl Clock {
         Clock(Source::Manual(Arc::new(AtomicU64::new(unix_ms))))
     }
 
-    /// Moves a manual clock, and all its clones, on by whole milliseconds.
-    ///
-    /// # Panics
-    ///
-    /// On the system clock, which nobody can move.
+    /// Moves the clock, and all its clones, on by whole milliseconds. A system clock is ahead of the
+    /// machine's time from then on.
     pub fn advance(&self, by: Duration) {
-        let Source::Manual(now) = &self.0 else { panic!("the system clock cannot be advanced") };
-        now.fetch_add(whole_ms(by), Ordering::SeqCst);
+        let (Source::System { ahead: moved, .. } | Source::Manual(moved)) = &self.0;
+        moved.fetch_add(whole_ms(by), Ordering::SeqCst);
     }
 
     /// Milliseconds since the Unix epoch, to the few milliseconds that the system's tick takes.
@@ -49,8 +49,9 @@ impl Clock {
     #[inline]
     pub fn now_ms(&self) -> u64 {
         match &self.0 {
-            Source::System { unix_ms, since } => {
-                unix_ms.saturating_add(monotonic_ms().saturating_sub(*since))
+            Source::System { unix_ms, since, ahead } => {
+                let passed = monotonic_ms().saturating_sub(*since);
+                unix_ms.saturating_add(passed).saturating_add(ahead.load(Ordering::Relaxed))
             }
             Source::Manual(now) => now.load(Ordering::SeqCst),
         }
@@ -100,5 +101,14 @@ mod tests {
         let first = clock.now_ms();
         assert!(first.abs_diff(whole_ms(unix)) < 60_000);
         assert!(clock.now_ms() >= first);
+    }
+
+    #[test]
+    fn the_system_clock_can_be_moved_on_and_clones_with_it() {
+        let (clock, other) = (Clock::system(), Clock::system());
+        let (twin, first) = (clock.clone(), other.now_ms());
+        clock.advance(Duration::from_hours(100));
+        assert!(twin.now_ms() >= first + 360_000_000);
+        assert!(other.now_ms() < first + 60_000_000);
     }
 }

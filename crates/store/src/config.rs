@@ -31,15 +31,20 @@ pub struct Config {
     /// the store takes longer, and no later operation waits for the system to hand out a page: with
     /// huge pages that is a quarter of a millisecond for each 2 MiB.
     pub take_all: bool,
+    /// Whether items are evicted to make room. If not, what finds no room is refused
+    /// ([`NoRoom`](crate::StoreError::NoRoom)), and only expired, flushed and deleted items make some.
+    pub evicts: bool,
     /// Where the time is read.
     pub clock: Clock,
 }
 
 impl Config {
-    /// A limit of `max_bytes`, items of up to 1 MiB, memory as it is used, the system's clock.
+    /// A limit of `max_bytes`, items of up to 1 MiB, memory as it is used, with eviction, the system's
+    /// clock.
     #[must_use]
     pub fn new(max_bytes: usize) -> Config {
-        Config { max_bytes, max_item_bytes: 1024 * 1024, take_all: false, clock: Clock::system() }
+        let (take_all, evicts, clock) = (false, true, Clock::system());
+        Config { max_bytes, max_item_bytes: 1024 * 1024, take_all, evicts, clock }
     }
 }
 

@@ -11,7 +11,8 @@
 //! has passed.
 
 use crate::stats::Counters;
-use crate::sync::{AtomicU32, AtomicU64, Ordering, PerThread, fence};
+use crate::sync::{AtomicU32, AtomicU64, Lock, Ordering, PerThread, fence};
+use crate::tenants::Sight;
 
 /// The epoch in which something was unlinked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +37,8 @@ pub(crate) struct Worker {
     /// Counts threads in the order they came.
     pub(crate) number: u32,
     pub(crate) counters: Counters,
+    /// What this thread has seen of the tenants.
+    pub(crate) sight: Lock<Sight>,
 }
 
 const IDLE: u64 = 0;
@@ -53,6 +56,7 @@ impl Epoch {
             depth: AtomicU32::new(0),
             number: self.joined.fetch_add(1, Ordering::Relaxed),
             counters: Counters::default(),
+            sight: Lock::default(),
         });
         let depth = worker.depth.load(Ordering::Relaxed);
         worker.depth.store(depth + 1, Ordering::Relaxed);

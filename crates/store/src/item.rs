@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use crate::index::{Found, Slot};
-use crate::memory::record::NEVER;
+use crate::memory::record::chunk_record_len;
 use crate::memory::segment::Owner;
-use crate::memory::stored::{Stored, Value};
-use crate::store::{Shared, TICK_MS, minute};
+use crate::memory::stored::{Accessed, Stored, Value};
+use crate::store::Shared;
 use crate::sync::{AtomicU64, Ordering};
+use crate::time::{TICK_MS, Time};
 
 /// An item as it is read: what a lookup hands to its caller, without copying anything.
 ///
@@ -22,8 +23,8 @@ pub struct Item<'a> {
     owner: Owner,
     /// When it was looked up.
     tick: u32,
-    /// The minute of the access before this one.
-    accessed: u16,
+    /// The access before this one.
+    accessed: Accessed,
 }
 
 impl<'a> Item<'a> {
@@ -33,8 +34,8 @@ impl<'a> Item<'a> {
         found: Found<'a>,
         owner: Owner,
         tick: u32,
+        accessed: Accessed,
     ) -> Item<'a> {
-        let accessed = stored.accessed();
         Item { shared, stored, slot: found.slot, at: Some(found.at), owner, tick, accessed }
     }
 
@@ -71,17 +72,16 @@ impl<'a> Item<'a> {
     /// The time left, in steps of 100 ms; `None`: it does not expire.
     #[must_use]
     pub fn ttl(&self) -> Option<Duration> {
-        let expires = self.stored.expires();
-        let left = u64::from(expires.saturating_sub(self.tick));
-        (expires != NEVER).then(|| Duration::from_millis(left * TICK_MS))
+        Time::left(self.stored.expires(), self.tick)
     }
 
-    /// How long it had not been read before this read, in whole minutes; after 45 days it counts from
-    /// 0 again.
+    /// How long it had not been used, by reading or storing it, before this read: never longer than it
+    /// is, and up to a minute too short, since a use within a minute of the last is not noted. Items
+    /// that have a TTL tell it to 100 ms; others in whole minutes, and after 45 days from 0 again.
     #[must_use]
     pub fn idle(&self) -> Duration {
-        let minutes = minute(self.tick).wrapping_sub(self.accessed);
-        Duration::from_secs(u64::from(minutes) * 60)
+        let ticks = self.stored.idle(self.accessed, self.tick);
+        Duration::from_millis(u64::from(ticks) * TICK_MS)
     }
 
     /// Whether it had been read before this read.
@@ -102,47 +102,66 @@ impl<'a> Item<'a> {
         self.slot.has(Slot::WON)
     }
 
-    /// Asks for the right to replace it: of all who ask until it is replaced, one gets it.
-    pub fn win(&self) -> bool {
-        !self.set(Slot::WON).has(Slot::WON)
+    /// Whether it was [marked](crate::Write::marked) when it was stored.
+    #[must_use]
+    pub fn marked(&self) -> bool {
+        self.slot.has(Slot::MARKED)
     }
 
-    /// A number that changes with every change of the item; never 0. Later versions of an item
-    /// whose number was asked for have higher numbers.
+    /// What it takes in memory, in bytes: key, value, and what is kept beside them, without its place in
+    /// the index.
+    #[must_use]
+    pub fn stored_bytes(&self) -> usize {
+        let chunks = self.stored.chunks().map(|(_, len)| chunk_record_len(len));
+        self.stored.layout.len() + chunks.sum::<usize>()
+    }
+
+    /// Asks for the right to replace it: of all who ask until it is replaced, one gets it. Nobody gets
+    /// it from an item that was replaced or has moved since it was looked up, nor from one that was met
+    /// by [walking](crate::Tenant::walk).
+    pub fn win(&self) -> bool {
+        self.set(Slot::WON).is_some_and(|before| !before.has(Slot::WON))
+    }
+
+    /// A number that changes with every change of the item; never 0 unless that was
+    /// [asked for](crate::Write::new_cas). Later versions of an item whose number was asked for have
+    /// higher numbers.
     #[must_use]
     pub fn cas(&self) -> u64 {
-        if !self.slot.has(Slot::CAS_KNOWN) {
-            self.set(Slot::CAS_KNOWN);
+        if !self.slot.has(Slot::CAS_KNOWN) && self.set(Slot::CAS_KNOWN).is_none() {
+            self.make_known();
         }
         let (shared, stored) = (self.shared, &self.stored);
         stored.written_cas().unwrap_or_else(|| shared.cas_in(self.owner, stored.at))
     }
 
-    /// Sets a flag of the slot; returns the slot before.
-    fn set(&self, flag: u64) -> Slot {
-        let Some(at) = self.at else { return self.slot };
+    /// Sets a flag of the slot, if the item is where it was found; returns the slot before.
+    fn set(&self, flag: u64) -> Option<Slot> {
+        let at = self.at?;
         let mut now = Slot::from_word(at.load(Ordering::Acquire));
         while now.is_same_item(self.slot) {
             if now.has(flag) {
-                return now;
+                return Some(now);
             }
             let new = now.with(flag).word();
             match at.compare_exchange(now.word(), new, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return now,
+                Ok(_) => return Some(now),
                 Err(other) => now = Slot::from_word(other),
             }
         }
-        self.set_elsewhere(flag)
+        None
     }
 
-    /// The same when the item has moved, or was replaced: whatever the key has now gets the flag. If
-    /// it has nothing, as if somebody else had set it.
+    /// Notes that the number is known, wherever the item's slot is by now. If the item has moved, or was
+    /// replaced, whatever the key has now is noted: later versions have higher numbers.
     #[inline(never)]
-    fn set_elsewhere(&self, flag: u64) -> Slot {
+    fn make_known(&self) {
         let (shared, tenant, key) = (self.shared, self.owner.tenant(), self.key());
+        let pin = shared.epoch.pin();
         let mut home = shared.index.lock(shared.hash(tenant, key));
-        let found = home.find(|slot| shared.is_item(slot, tenant, 0, key));
-        found.map_or(self.slot.with(flag), |found| home.update(found, |slot| slot.with(flag)))
+        if let Some(found) = home.find(|slot| shared.is_item(&pin, slot, tenant, 0, key)) {
+            home.update(found, |slot| slot.with(Slot::CAS_KNOWN));
+        }
     }
 }
 
@@ -161,11 +180,17 @@ impl Shared {
     /// The CAS number after one that is known, where the place of the next version gives a lower one:
     /// a sequence number is used up, and versions are counted under it.
     pub(crate) fn next_cas(&self, known: u64) -> u64 {
-        let next = known + 1;
-        if is_counted(known) && is_counted(next) {
+        let next = known.wrapping_add(1);
+        if self.is_counted(known) && self.is_counted(next) {
             return next;
         }
         self.segments.skip_seq() << CAS_OFFSET_BITS | COUNTED
+    }
+
+    /// Whether a CAS number is no place's: it was counted up from another one, or somebody has chosen it
+    /// higher than any place gives by now. Versions after it are counted up, too.
+    pub(crate) fn is_counted(&self, cas: u64) -> bool {
+        cas & COUNTED != 0 || cas >> CAS_OFFSET_BITS >= self.segments.next_seq()
     }
 
     fn cas_in(&self, owner: Owner, at: u64) -> u64 {
@@ -178,11 +203,6 @@ const CAS_OFFSET_BITS: u32 = 20;
 
 /// Set in numbers that no place gives.
 const COUNTED: u64 = 1 << (CAS_OFFSET_BITS - 1);
-
-/// Whether a CAS number was counted up from another one, and is not that of a place.
-pub(crate) fn is_counted(cas: u64) -> bool {
-    cas & COUNTED != 0
-}
 
 impl std::fmt::Debug for Item<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -20,15 +20,19 @@
 //! # A set, a get
 //!
 //! ```text
-//! commands   set            size and mode
-//! write      begin          bytes from an open segment of the tenant (memory::log)
+//! key        hashed         hashed once, for all that is done with the key
+//! write      write          what is asked for (request), and what there is (edit)
+//! draft      begin          bytes from an open segment of the tenant (room, memory::log)
 //!            append         the value goes to its place
-//!            publish        the slot of the index, under the lock of its bucket
+//! publish    publish        the slot of the index, under the lock of its bucket
 //! reclaim    make_room      a step, if memory is scarce: choose, scan, move
 //!
-//! read       get            epoch pinned; index looked up; key and tenant compared; expiry decided
-//! item       Item           handed to the caller's closure: nothing is copied
+//! reader     reader         the epoch is pinned, for a run of reads
+//! read       look_up        the index; key and tenant compared; expiry decided
+//! item       Item           handed to the caller: nothing is copied
 //! ```
+//!
+//! `commands` has shorthands of these by plain keys.
 //!
 //! # What must stay true, checked by [`Store::validate`]
 //!
@@ -43,29 +47,41 @@
 mod clock;
 mod commands;
 mod config;
+mod draft;
 mod edit;
 mod epoch;
 mod error;
 mod index;
 mod item;
+mod key;
 mod memory;
+mod paged;
 mod policy;
+mod publish;
+mod queues;
 mod read;
+mod reader;
 mod reclaim;
+mod request;
 mod reserve;
+mod room;
 mod stats;
 mod store;
 mod sync;
 mod tenant;
+mod tenants;
+mod time;
 mod walk;
 mod write;
 
 pub use clock::Clock;
-pub use commands::{Arith, Mode, Outcome};
 pub use config::{Config, MAX_KEY_BYTES, MIN_MAX_BYTES, MOST_BYTES, MOST_ITEM_BYTES};
 pub use error::StoreError;
 pub use item::Item;
+pub use key::HashedKey;
 pub use memory::stored::Value;
+pub use reader::Reader;
+pub use request::{Arith, Arithmetic, Commit, Computed, Mode, Outcome, Removed, Stale, Write};
 pub use reserve::Reservation;
 pub use stats::Stats;
 pub use store::Store;

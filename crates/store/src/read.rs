@@ -6,23 +6,23 @@
 use std::sync::Arc;
 
 use crate::epoch::Pin;
-use crate::index::{Found, Slot};
+use crate::index::{Found, Place, Slot};
 use crate::item::Item;
 use crate::memory::segment::{Owner, Queue};
 use crate::memory::stored::Stored;
 use crate::policy;
 use crate::stats::{Event, Row};
-use crate::store::{Shared, Store, minute};
+use crate::store::{Shared, Store};
 use crate::sync::Ordering;
 use crate::tenant::{Tenant, TenantState};
 
 /// What is looked up, and when.
 #[derive(Clone, Copy)]
-struct Sought<'k> {
-    tenant: &'k TenantState,
-    key: &'k [u8],
-    hash: u64,
-    tick: u32,
+pub(crate) struct Sought<'k> {
+    pub(crate) tenant: &'k TenantState,
+    pub(crate) key: &'k [u8],
+    pub(crate) hash: u64,
+    pub(crate) tick: u32,
 }
 
 /// Keys looked up together: as many lines as a core can wait for at once, and a little more.
@@ -45,7 +45,8 @@ impl Tenant {
         shared.flush_if_due(&self.state, tick);
         let row = pin.worker.counters.of(self.state.id);
         let sought = Sought { tenant: &self.state, key, hash, tick };
-        shared.look_up(&pin, row, sought, None).map(read)
+        let likely = shared.foresee(&shared.index.home(hash), hash);
+        shared.look_up(&pin, row, sought, likely).map(read)
     }
 
     /// Looks up all `keys`, and calls `read` with the number of each and its item, or `None` on a
@@ -55,7 +56,8 @@ impl Tenant {
         keys: &[K],
         mut read: impl FnMut(usize, Option<Item<'_>>),
     ) {
-        let lookup = |number: usize| (&*self.state, keys[number].as_ref());
+        let tenant = &*self.state;
+        let lookup = |number: usize| (tenant, keys[number].as_ref());
         self.shared.look_up_many(keys.len(), lookup, &mut read);
     }
 }
@@ -101,10 +103,7 @@ impl Shared {
             let mut likely = [None; BATCH];
             for (ahead, likely) in ahead.iter().flatten().zip(&mut likely) {
                 let (hash, home) = ahead;
-                *likely = home.candidate(*hash);
-                if let Some(Found { slot, .. }) = likely {
-                    self.arena.prefetch(slot.location(), LINES);
-                }
+                *likely = self.foresee(home, *hash);
             }
             let tick = self.time.tick();
             let mut of: Option<(&TenantState, &Row)> = None;
@@ -112,7 +111,7 @@ impl Shared {
                 let Some((hash, _)) = *ahead else { break };
                 let (tenant, key) = lookup(number);
                 let row = match of {
-                    Some((same, row)) if same.id == tenant.id => row,
+                    Some((same, row)) if std::ptr::eq(same, tenant) => row,
                     _ => {
                         self.flush_if_due(tenant, tick);
                         pin.worker.counters.of(tenant.id)
@@ -125,9 +124,20 @@ impl Shared {
         }
     }
 
-    /// Finds a live item, and notes that it was used. `likely` is what was found ahead.
+    /// What is most likely the item, its lines asked for: all at once, because where the value lies is
+    /// only known when the header has come.
     #[inline]
-    fn look_up<'a>(
+    pub(crate) fn foresee<'a>(&self, home: &Place<'a>, hash: u64) -> Option<Found<'a>> {
+        let likely = home.candidate(hash)?;
+        self.arena.prefetch(likely.slot.location(), LINES);
+        Some(likely)
+    }
+
+    /// Finds a live item, and notes that it was used. `likely` is what was foreseen.
+    ///
+    /// In line, like what it calls: what it returns is several words, and callers use one or two.
+    #[inline(always)]
+    pub(crate) fn look_up<'a>(
         &'a self,
         pin: &'a Pin<'_>,
         row: &Row,
@@ -138,7 +148,7 @@ impl Shared {
         let likely = likely.and_then(|found| self.is_found(pin, tenant, key, found));
         let Some((found, stored, owner)) = likely.or_else(|| self.find(pin, tenant, hash, key))
         else {
-            row.add(Event::Miss, 1);
+            self.count_miss(pin, row, sought);
             return None;
         };
         if stored.expires() <= tick {
@@ -147,16 +157,42 @@ impl Shared {
             return None;
         }
         row.add(Event::Hit, 1);
-        let item = Item::new(self, stored, found, owner, tick);
-        let counts =
-            owner.queue() == Queue::Main || owner.seq() < tenant.window.load(Ordering::Relaxed);
-        let used = policy::used(found.slot, counts);
-        if used != found.slot {
-            // Failing is as good: somebody else has just used it.
-            found.set(used);
+        if !policy::is_well_used(found.slot) {
+            let counts =
+                owner.queue() == Queue::Main || owner.seq() < tenant.window.load(Ordering::Relaxed);
+            let used = policy::used(found.slot, counts);
+            if used != found.slot {
+                // Failing is as good: somebody else has just used it.
+                found.set(used);
+            }
         }
-        stored.set_accessed(minute(tick));
-        Some(item)
+        let accessed = stored.set_accessed(tick);
+        Some(Item::new(self, stored, found, owner, tick, accessed))
+    }
+
+    /// Finds a live item, and notes nothing.
+    pub(crate) fn peek<'a>(&'a self, pin: &'a Pin<'_>, sought: Sought<'_>) -> Option<Item<'a>> {
+        let Sought { tenant, key, hash, tick } = sought;
+        let (found, stored, owner) = self.find(pin, tenant, hash, key)?;
+        let accessed = stored.accessed();
+        (stored.expires() > tick).then(|| Item::new(self, stored, found, owner, tick, accessed))
+    }
+
+    /// Counts a lookup that has found nothing.
+    #[inline(never)]
+    fn count_miss(&self, pin: &Pin<'_>, row: &Row, sought: Sought<'_>) {
+        row.add(Event::Miss, 1);
+        let Sought { tenant, key, hash, .. } = sought;
+        // Only while something is flushed there may be such an item.
+        if self.shifting.flushed_segments.load(Ordering::Relaxed) > 0
+            && tenant.flushed_before.load(Ordering::Relaxed) > 0
+            && self
+                .index
+                .find(hash, |found| self.is_item(pin, found.slot, tenant.id, 0, key).then_some(()))
+                .is_some()
+        {
+            row.add(Event::FlushedMiss, 1);
+        }
     }
 
     /// The item that was found, if it is the one sought and has not been flushed.
@@ -178,7 +214,7 @@ impl Shared {
     }
 
     /// Finds a tenant's item that has not been flushed; it may have expired.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn find<'a>(
         &'a self,
         pin: &'a Pin<'_>,

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use crate::commands::Outcome;
+use crate::draft::{Draft, New};
 use crate::error::StoreError;
+use crate::key::HashedKey;
+use crate::publish::{Number, Terms};
+use crate::request::{Commit, Outcome};
 use crate::sync::Ordering;
 use crate::tenant::Tenant;
-use crate::write::{Draft, Flags, New, Refused, When};
 
 /// All reservations together hold at most this share of a store: one in so many bytes.
 const SHARE: u64 = 8;
@@ -28,35 +30,48 @@ impl Tenant {
     /// # Errors
     ///
     /// As [`set`](Self::set), but the item there was stays; [`StoreError::TooMuchReserved`] when
-    /// all reservations of the store would hold more than an eighth of it; each counts at least a
-    /// segment.
+    /// all reservations of the store would hold more than an eighth of it, or, where there are several
+    /// tenants, more than one of this one more than half of that; each counts at least a segment.
     pub fn reserve(
         &self,
-        key: &[u8],
+        key: HashedKey<'_>,
         value_len: usize,
         flags: u32,
         ttl: Option<Duration>,
     ) -> Result<Reservation, StoreError> {
+        self.owns(key);
         let shared = &*self.shared;
-        shared.check_size(&self.state, key, value_len)?;
+        shared.check_size(&self.state, key.bytes, value_len)?;
         shared.flush_if_due(&self.state, shared.time.tick());
         // While it is there it keeps a segment from being taken back, however small it is.
-        let bytes = (key.len() + value_len).max(shared.arena.segment_bytes()) as u64;
-        let limit = shared.geometry.max_bytes as u64 / SHARE;
-        let before = shared.shifting.reserved.fetch_add(bytes, Ordering::Relaxed);
+        let bytes = (key.bytes.len() + value_len).max(shared.arena.segment_bytes()) as u64;
+        let limit = shared.max_bytes() / SHARE;
+        let all = shared.shifting.reserved.fetch_add(bytes, Ordering::Relaxed);
+        let own = self.state.reserved.fetch_add(bytes, Ordering::Relaxed);
         let mut reservation =
-            Reservation { tenant: self.clone(), key: key.into(), draft: None, bytes };
-        if before + bytes > limit {
-            let (bytes, limit) = (key.len() + value_len, shared.geometry.max_bytes / 8);
+            Reservation { tenant: self.clone(), key: key.bytes.into(), draft: None, bytes };
+        // However large, one is allowed.
+        let share = if own > 0 && shared.tenants.count() > 1 { limit / 2 } else { limit };
+        if all + bytes > limit || own + bytes > share {
+            let limit = if own + bytes > share { share } else { limit };
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let bytes = key.bytes.len() + value_len;
             return Err(StoreError::TooMuchReserved { bytes, limit });
         }
         let mut pin = shared.epoch.pin();
-        let hash = shared.hash(self.state.id, key);
         let tick = shared.time.tick();
-        let new = New { key, hash, value_len, flags, expires: shared.expiry(ttl), tick };
-        let prior = shared.prior(&pin, &self.state, hash, key, tick);
-        let after = prior.map(|prior| shared.after(&prior));
-        reservation.draft = Some(shared.begin(&mut pin, &self.state, new, after)?);
+        let prior = shared.prior(&pin, &self.state, key, tick);
+        let new = New {
+            key: key.bytes,
+            hash: key.hash,
+            value_len,
+            flags,
+            expires: shared.time.expiry(ttl),
+            tick,
+            queue: prior.map(|prior| shared.queue_of(&prior.stored)),
+            cas: shared.room_for(Number::Next, prior.as_ref()),
+        };
+        reservation.draft = Some(shared.begin(&mut pin, &self.state, new)?);
         drop(pin);
         Ok(reservation)
     }
@@ -79,24 +94,18 @@ impl Reservation {
         self.tenant.shared.append(draft, data);
     }
 
-    /// Makes it the item of its key, as `mode` says; `Append` and `Prepend` are not for this.
+    /// Makes it the item of its key, as `commit` says.
     ///
     /// # Panics
     ///
-    /// When bytes of the value are missing, or `mode` is `Append` or `Prepend`.
+    /// When bytes of the value are missing, or it is to be appended or prepended.
     ///
     /// # Errors
     ///
-    /// [`StoreError::NoRoom`] when the tenant was flushed since the room was reserved, and there is
-    /// no other just now.
-    pub fn commit(mut self, mode: crate::Mode) -> Result<Outcome, StoreError> {
-        let when = match mode {
-            crate::Mode::Set => When::Always,
-            crate::Mode::Add => When::Absent,
-            crate::Mode::Replace => When::Present,
-            crate::Mode::Cas(cas) => When::Cas(cas),
-            crate::Mode::Append | crate::Mode::Prepend => panic!("{mode:?} of a reservation"),
-        };
+    /// [`StoreError::NoRoom`] when the tenant was flushed since the room was reserved, or the item needs
+    /// a little more room for its number or TTL than was reserved, and there is no other just now.
+    pub fn commit(mut self, commit: &Commit) -> Result<Outcome, StoreError> {
+        let terms = Terms::of_commit(commit);
         assert_eq!(self.missing(), 0, "a value that is not all there");
         let mut draft = self.draft.take().expect("there until the reservation is gone");
         let shared = &*self.tenant.shared;
@@ -104,23 +113,7 @@ impl Reservation {
         let tenant = &self.tenant.state;
         draft.tick = shared.time.tick();
         shared.flush_if_due(tenant, draft.tick);
-        loop {
-            return Ok(
-                match shared.publish(&mut pin, tenant, &self.key, &draft, when, Flags::CAS_ASKED) {
-                    Ok(cas) => Outcome::Stored { cas },
-                    Err(Refused::Changed) => Outcome::Exists,
-                    Err(Refused::Absent) if matches!(mode, crate::Mode::Cas(_)) => {
-                        Outcome::NotFound
-                    }
-                    Err(Refused::Absent | Refused::Present) => Outcome::NotStored,
-                    Err(Refused::Outdated { unnumbered }) => {
-                        draft =
-                            shared.draw_again(&mut pin, tenant, &self.key, &draft, unnumbered)?;
-                        continue;
-                    }
-                },
-            );
-        }
+        Ok(terms.outcome(shared.publish(&mut pin, tenant, &self.key, draft, &terms)?))
     }
 }
 
@@ -128,7 +121,8 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let shared = &*self.tenant.shared;
         shared.shifting.reserved.fetch_sub(self.bytes, Ordering::Relaxed);
-        if let Some(draft) = &self.draft {
+        self.tenant.state.reserved.fetch_sub(self.bytes, Ordering::Relaxed);
+        if let Some(draft) = self.draft.take() {
             shared.give_up(draft);
         }
     }

@@ -26,7 +26,9 @@ pub struct Stats {
     pub misses: u64,
     /// Those of `misses` that met an expired item.
     pub expired_misses: u64,
-    /// Items stored, by any command.
+    /// Those of `misses` that met an item which was flushed, as long as that has not been cleaned up.
+    pub flushed_misses: u64,
+    /// Items stored, by any command but a touch.
     pub sets: u64,
     /// Live items removed to make room.
     pub evictions: u64,
@@ -34,6 +36,8 @@ pub struct Stats {
     pub evicted_unread: u64,
     /// Expired items removed.
     pub expired: u64,
+    /// Those of `expired` that were never read.
+    pub expired_unread: u64,
     /// Live items removed by `delete`.
     pub deleted: u64,
     /// Items removed because of a flush. Grows as their memory is taken back.
@@ -50,10 +54,12 @@ pub(crate) enum Event {
     Hit,
     Miss,
     ExpiredMiss,
+    FlushedMiss,
     Set,
     Evicted,
     EvictedUnread,
     Expired,
+    ExpiredUnread,
     Deleted,
     Flushed,
     Replaced,
@@ -74,11 +80,13 @@ impl Row {
         counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
     }
 
-    /// Counts the eviction of the item of a slot.
-    pub(crate) fn evicted(&self, slot: Slot) {
-        self.add(Event::Evicted, 1);
-        if !slot.has(Slot::FETCHED) {
-            self.add(Event::EvictedUnread, 1);
+    /// Counts the removal of the item of a slot, and why.
+    pub(crate) fn removed(&self, why: Event, slot: Slot) {
+        self.add(why, 1);
+        match why {
+            Event::Evicted if !slot.has(Slot::FETCHED) => self.add(Event::EvictedUnread, 1),
+            Event::Expired if !slot.has(Slot::FETCHED) => self.add(Event::ExpiredUnread, 1),
+            _ => {}
         }
     }
 
@@ -108,6 +116,8 @@ pub(crate) struct Counters {
     blocks: [OnceLock<Block>; BLOCKS],
     /// Slots of the index this thread filled, less those it emptied; below 0 it wraps around.
     filled: AtomicU64,
+    /// Bytes this thread has moved to keep them.
+    moved: AtomicU64,
 }
 
 /// As many as the pages of all tenants there can be fill.
@@ -134,6 +144,16 @@ impl Counters {
     /// A slot of the index was emptied.
     pub(crate) fn emptied_slot(&self) {
         self.filled.store(self.filled.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
+    }
+
+    /// Bytes were moved to keep them.
+    pub(crate) fn add_moved(&self, bytes: usize) {
+        self.moved.store(self.moved() + bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes this thread has moved so far.
+    pub(crate) fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
     }
 
     fn existing(&self, tenant: u32) -> Option<&Row> {
@@ -174,10 +194,12 @@ impl Stats {
         self.hits += row.get(Event::Hit);
         self.misses += row.get(Event::Miss);
         self.expired_misses += row.get(Event::ExpiredMiss);
+        self.flushed_misses += row.get(Event::FlushedMiss);
         self.sets += row.get(Event::Set);
         self.evictions += row.get(Event::Evicted);
         self.evicted_unread += row.get(Event::EvictedUnread);
         self.expired += row.get(Event::Expired);
+        self.expired_unread += row.get(Event::ExpiredUnread);
         self.deleted += row.get(Event::Deleted);
         self.flushed += row.get(Event::Flushed);
         self.replaced += row.get(Event::Replaced);

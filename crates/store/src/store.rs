@@ -6,21 +6,24 @@ use std::sync::Arc;
 
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_nano_inline};
 
-use crate::clock::Clock;
-use crate::config::{Config, Geometry};
-use crate::epoch::{Epoch, Pin, Stamp};
+use crate::config::{Config, Geometry, MIN_MAX_BYTES};
+use crate::epoch::Epoch;
 use crate::error::StoreError;
-use crate::index::{Bucket, Group, Items, Load, Pages, Slot, Step, Supply, Table};
+use crate::index::Table;
 use crate::memory::arena::{Arena, Location, SegmentId};
 use crate::memory::log::Open;
 use crate::memory::pool::Pool;
 use crate::memory::record::{Sizes, chunk_record_len};
 use crate::memory::segment::{STATE_BYTES, Segments, TENANT_BITS};
 use crate::memory::stored::Stored;
+use crate::paged::{IndexPages, IndexSupply};
 use crate::reclaim::Flushed;
-use crate::stats::{Event, Stats, filled_slots};
+use crate::room::By;
+use crate::stats::Stats;
 use crate::sync::{AtomicU32, AtomicU64, Lock, Ordering};
 use crate::tenant::{Limits, Tenant, TenantState};
+use crate::tenants::Tenants;
+use crate::time::Time;
 
 /// A cache in memory. See the [crate's documentation](crate). Clones are the same store.
 #[derive(Clone)]
@@ -40,10 +43,18 @@ pub(crate) struct Shared {
     pub(crate) epoch: Epoch,
     pub(crate) sizes: Sizes,
     pub(crate) time: Time,
+    /// Whether items are evicted to make room.
+    pub(crate) evicts: bool,
+    /// Segments below which writers make room.
+    spare: u32,
+    /// The limit now, at most that of the geometry.
+    max_bytes: AtomicU64,
     pub(crate) geometry: Geometry,
+    /// No other store of this process has it.
+    number: u64,
     /// Of the hash, made from a seed nobody knows, so that nobody can choose keys that collide.
     secrets: RapidSecrets,
-    pub(crate) tenants: Lock<Vec<Arc<TenantState>>>,
+    pub(crate) tenants: Tenants,
     next_tenant: AtomicU32,
     pub(crate) flushed: Lock<Flushed>,
     pub(crate) shifting: Shifting,
@@ -58,15 +69,30 @@ pub(crate) struct Shifting {
     /// Bytes promised to reservations that are not committed.
     pub(crate) reserved: AtomicU64,
     /// Whether the index is to be resized: looked at by every writer, written seldom.
-    resizing: AtomicU32,
-    /// Counts up, to sample tenants in turn.
-    pub(crate) next_sampled: AtomicU32,
+    pub(crate) resizing: AtomicU32,
+    /// Counts up, to maintain tenants in turn.
     pub(crate) next_maintained: AtomicU32,
-    tenant_count: AtomicU32,
+    /// The stamp of a segment that somebody has waited for in vain, or 0: no use in doing so again.
+    pub(crate) waited_for: AtomicU64,
 }
 
 /// Sets the hashes of one key for different tenants apart: 2^64 divided by the golden ratio.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Writers make room while a few more are still free, one in so many of all, and at most so many: a
+/// reader who is not running for a while keeps all segments from being used again that are freed
+/// meanwhile.
+const SPARE: u32 = 256;
+const MOST_SPARE: u32 = 16;
+
+/// While segments are to be withheld, writers make room for these, too.
+const WITHHELD_AHEAD: u32 = 4;
+
+/// Numbers of the stores of this process.
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
+
+/// No store can do with fewer.
+const FEWEST_SEGMENTS: usize = 64;
 
 /// Segments that only reclaim may use, so that it can always go on.
 const KEPT_FOR_RECLAIM: u32 = 2;
@@ -119,22 +145,30 @@ impl Store {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let shared = &*self.shared;
-        let used = shared.arena.segments() - shared.pool.available() as usize;
+        let used = shared.used() as usize * shared.arena.segment_bytes();
         let mut stats = Stats {
-            bytes: (used * shared.arena.segment_bytes() + shared.state_bytes()) as u64,
-            max_bytes: shared.geometry.max_bytes as u64,
+            bytes: (used + shared.state_bytes()) as u64,
+            max_bytes: shared.max_bytes(),
             ..Stats::default()
         };
         stats.count(shared.epoch.workers().map(|worker| &worker.counters), None);
-        let tenants = shared.tenants.lock().clone();
-        shared.count_segments(&tenants, &mut stats);
+        shared.count_segments(&shared.tenants.all(), &mut stats);
         stats
     }
 
     /// The largest item that can be stored, key and value together, in bytes.
     #[must_use]
     pub fn max_item_bytes(&self) -> usize {
-        self.shared.geometry.max_item_bytes
+        self.shared.max_item_bytes()
+    }
+
+    /// Changes the [limit](Config::max_bytes): between 64 segments (of 8 KiB to 1 MiB, by the size the
+    /// store was made for) and the limit it was made with. Returns what it is now.
+    ///
+    /// What is too much is evicted by and by, as the store is [maintained](Self::maintain) or written
+    /// to, and its memory given back to the system.
+    pub fn set_max_bytes(&self, max_bytes: usize) -> usize {
+        self.shared.set_max_bytes(max_bytes)
     }
 
     /// Does up to `steps` pieces of the work that storing otherwise does by and by: taking back what
@@ -164,9 +198,13 @@ impl Shared {
         Ok(Shared {
             segments: Segments::new(geometry.segments as usize),
             sizes: Sizes::of_segment(arena.segment_bytes()),
-            time: Time { start: config.clock.now_ms(), clock: config.clock },
+            time: Time::new(config.clock),
+            evicts: config.evicts,
+            spare: KEPT_FOR_RECLAIM + (geometry.segments / SPARE).clamp(2, MOST_SPARE),
+            max_bytes: AtomicU64::new(geometry.max_bytes as u64),
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             secrets: RapidSecrets::seed(RandomState::new().hash_one(0_u64)),
-            tenants: Lock::default(),
+            tenants: Tenants::default(),
             // 0 owns nothing.
             next_tenant: AtomicU32::new(1),
             flushed: Lock::default(),
@@ -179,21 +217,50 @@ impl Shared {
         })
     }
 
+    /// The limit, in bytes.
+    pub(crate) fn max_bytes(&self) -> u64 {
+        self.max_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The largest item, in bytes.
+    pub(crate) fn max_item_bytes(&self) -> usize {
+        let eighth = usize::try_from(self.max_bytes() / 8).unwrap_or(usize::MAX);
+        self.geometry.max_item_bytes.min(eighth)
+    }
+
+    fn set_max_bytes(&self, max_bytes: usize) -> usize {
+        let (all, segment) = (self.arena.segments(), self.arena.segment_bytes());
+        let least = (FEWEST_SEGMENTS.min(all) * segment + self.state_bytes()).max(MIN_MAX_BYTES);
+        let max_bytes = max_bytes.max(least).min(self.geometry.max_bytes);
+        let segments = ((max_bytes - self.state_bytes()) / segment).min(all);
+        let withheld = u32::try_from(all - segments).unwrap_or(u32::MAX);
+        self.max_bytes.store(max_bytes as u64, Ordering::Relaxed);
+        self.pool.set_withheld(withheld);
+        while self.withhold() {}
+        max_bytes
+    }
+
+    /// Takes a free segment out of use, if the limit was lowered; whether it has.
+    pub(crate) fn withhold(&self) -> bool {
+        // So few that memory is scarce, and writers make room.
+        self.pool.is_excessive() && self.pool.withhold(self.spare, &self.epoch, &self.arena)
+    }
+
+    /// Segments in use.
+    pub(crate) fn used(&self) -> u32 {
+        let all = self.geometry.segments;
+        all.saturating_sub(self.pool.available()).saturating_sub(self.pool.withheld())
+    }
+
     /// Takes back what removed tenants hold, and forgets those that hold nothing any more. A writer
     /// that had begun before its tenant was removed may leave something behind for the next time.
     fn bury(&self) {
-        let removed: Vec<_> = {
-            let tenants = self.tenants.lock();
-            tenants.iter().filter(|tenant| tenant.is_removed()).map(Arc::clone).collect()
-        };
-        for tenant in &removed {
+        for tenant in self.tenants.all().iter().filter(|tenant| tenant.is_removed()) {
             self.flush(tenant);
             self.give_up_ghosts(tenant);
         }
-        let mut tenants = self.tenants.lock();
-        tenants.retain(|tenant| !tenant.is_removed() || tenant.segments.load(Ordering::SeqCst) > 0);
-        let count = u32::try_from(tenants.len()).unwrap_or(u32::MAX);
-        self.shifting.tenant_count.store(count, Ordering::Relaxed);
+        let holds = |tenant: &TenantState| tenant.segments.load(Ordering::SeqCst) > 0;
+        self.tenants.retain(|tenant| !tenant.is_removed() || holds(tenant));
     }
 
     fn add_tenant(&self, limits: Limits) -> Arc<TenantState> {
@@ -204,14 +271,13 @@ impl Shared {
             "a store has had 2^{TENANT_BITS} tenants, and can have no more"
         );
         let state = Arc::new(TenantState::new(id, self, limits));
-        self.tenants.lock().push(Arc::clone(&state));
-        self.shifting.tenant_count.fetch_add(1, Ordering::Relaxed);
+        self.tenants.add(Arc::clone(&state));
         state
     }
 
-    /// How many tenants there are.
-    pub(crate) fn tenant_count(&self) -> u32 {
-        self.shifting.tenant_count.load(Ordering::Relaxed)
+    /// A number no other tenant of any store has.
+    pub(crate) fn whose(&self, tenant: u32) -> u64 {
+        self.number << TENANT_BITS | u64::from(tenant)
     }
 
     /// The hash of a tenant's key.
@@ -221,13 +287,14 @@ impl Shared {
         hash ^ u64::from(tenant).wrapping_mul(SPREAD)
     }
 
-    /// A segment for a tenant's queue, or for its ghosts. `reclaiming` may use the last ones, and
-    /// go beyond the ceiling for a moment.
-    pub(crate) fn supply(&self, tenant: &TenantState, reclaiming: bool) -> Option<SegmentId> {
+    /// A segment for a tenant's queue, or for its ghosts. Reclaim may use the last ones, and go
+    /// beyond the ceiling for a moment.
+    pub(crate) fn supply(&self, tenant: &TenantState, by: By) -> Option<SegmentId> {
+        let reclaiming = matches!(by, By::Reclaim);
         // Counted first: either a removed tenant is seen to be so, or whoever removes it sees that it
         // has something.
         let held = tenant.segments.fetch_add(1, Ordering::SeqCst);
-        let may = reclaiming || held < tenant.ceiling.load(Ordering::Relaxed);
+        let may = reclaiming || tenant.may_hold(held + 1);
         let keep = if reclaiming { 0 } else { KEPT_FOR_RECLAIM };
         let segment = (may && (reclaiming || !tenant.is_removed()))
             .then(|| self.pool.take(keep, &self.epoch))
@@ -238,9 +305,9 @@ impl Shared {
         segment
     }
 
-    /// A zeroed segment for a tenant's ghosts.
-    pub(crate) fn supply_zeroed(&self, tenant: &TenantState) -> Option<SegmentId> {
-        let segment = self.pool.take_zeroed(1, &self.epoch, &self.arena)?;
+    /// A segment for a tenant's ghosts, still to be cleared.
+    pub(crate) fn supply_for_ghosts(&self, tenant: &TenantState) -> Option<SegmentId> {
+        let segment = self.pool.take(1, &self.epoch)?;
         tenant.segments.fetch_add(1, Ordering::Relaxed);
         Some(segment)
     }
@@ -255,10 +322,7 @@ impl Shared {
 
     #[inline(never)]
     fn flush_due(&self, tenant: &TenantState) {
-        let tenants = self.tenants.lock();
-        let found = tenants.iter().find(|other| other.id == tenant.id).map(Arc::clone);
-        drop(tenants);
-        if let Some(tenant) = found {
+        if let Some(tenant) = self.tenants.find(tenant.id) {
             // Of all who notice, one flushes.
             let due = tenant.flush_at.load(Ordering::Relaxed);
             let (now, none) = (self.time.tick(), u32::MAX);
@@ -276,14 +340,16 @@ impl Shared {
     /// Takes a tenant's segment back that the index does not refer to any more.
     pub(crate) fn take_back(&self, tenant: &TenantState, segment: SegmentId) {
         self.segments.close(segment);
-        tenant.segments.fetch_sub(1, Ordering::Relaxed);
+        tenant.shrink();
         self.pool.give_back(segment, &self.epoch);
+        self.withhold();
     }
 
     /// Whether writers have to make room before they store.
     #[inline]
     pub(crate) fn is_scarce(&self) -> bool {
-        self.pool.available() <= KEPT_FOR_RECLAIM + 2
+        self.pool.available()
+            <= self.spare + if self.pool.is_excessive() { WITHHELD_AHEAD } else { 0 }
     }
 
     /// Whether segments are there for others than reclaim, though readers may still be in them.
@@ -306,37 +372,6 @@ impl Shared {
         self.is_scarce() || self.pool.available() < self.geometry.segments / 16
     }
 
-    /// Has the index's size looked at. Called as slots are filled.
-    pub(crate) fn check_index(&self) {
-        self.shifting.resizing.store(1, Ordering::Relaxed);
-    }
-
-    /// Does a step of resizing the index, if one is due. The caller is pinned. Returns whether
-    /// there may be more to do.
-    #[inline]
-    pub(crate) fn resize_index(&self, pin: &Pin<'_>) -> bool {
-        self.shifting.resizing.load(Ordering::Relaxed) != 0 && self.resize_index_step(pin)
-    }
-
-    #[allow(unsafe_code)]
-    #[inline(never)]
-    fn resize_index_step(&self, pin: &Pin<'_>) -> bool {
-        let supply = IndexSupply { pool: &self.pool, epoch: &self.epoch };
-        let step = self.index.resize_step(&supply, self.load(), self, |slot| {
-            // SAFETY: as in `hash_of`.
-            self.lose(pin, slot, &unsafe { self.stored(slot.location()) });
-        });
-        if step == Step::Idle {
-            self.shifting.resizing.store(0, Ordering::Relaxed);
-        }
-        matches!(step, Step::Moved | Step::Finished)
-    }
-
-    fn load(&self) -> Load {
-        let items = filled_slots(self.epoch.workers().map(|worker| &worker.counters));
-        Load { items, roomy: !self.is_full() }
-    }
-
     /// Notes that nothing refers to an item any more.
     pub(crate) fn forget(&self, tenant: &TenantState, item: &Stored<'_>) {
         // The chunks of a flushed item may have been taken back before it: their places are others'.
@@ -356,23 +391,6 @@ impl Shared {
     pub(crate) fn is_flushed(&self, tenant: &TenantState, item: &Stored<'_>) -> bool {
         let since = tenant.flushed_before.load(Ordering::Acquire);
         !self.segments.owner(self.arena.segment_of(item.at)).is(tenant.id, since)
-    }
-
-    /// Forgets an item for which the index has no room.
-    #[cold]
-    fn lose(&self, pin: &Pin<'_>, slot: Slot, item: &Stored<'_>) {
-        let id = self.segments.owner(self.arena.segment_of(item.at)).tenant();
-        let tenant = self.tenants.lock().iter().find(|tenant| tenant.id == id).cloned();
-        let row = pin.worker.counters.of(id);
-        pin.worker.counters.emptied_slot();
-        if let Some(tenant) = tenant.filter(|tenant| !self.is_flushed(tenant, item)) {
-            self.forget(&tenant, item);
-            row.evicted(slot);
-        } else {
-            let segment = self.segments.about(self.arena.segment_of(item.at));
-            segment.remove_item(item.layout.len());
-            row.add(Event::Flushed, 1);
-        }
     }
 
     /// Bytes of state kept per segment, outside the segments.
@@ -406,101 +424,6 @@ impl Shared {
             tenant.stripes.lock_all().iter().for_each(|(_, open)| count_open(open));
         }
     }
-}
-
-/// The pages of the index are segments.
-#[derive(Debug)]
-pub(crate) struct IndexPages(Arc<Arena>);
-
-impl Pages for IndexPages {
-    #[inline]
-    fn page(&self, page: u32) -> &[Bucket] {
-        self.0.buckets(page)
-    }
-
-    #[inline]
-    fn group(&self, page: u32, first: usize) -> &Group {
-        self.0.bucket_group(page, first)
-    }
-
-    fn buckets_a_page(&self) -> usize {
-        self.0.segment_bytes() / size_of::<Bucket>()
-    }
-
-    fn pages(&self) -> usize {
-        self.0.segments()
-    }
-}
-
-/// Where the index gets its pages from.
-struct IndexSupply<'a> {
-    pool: &'a Pool,
-    epoch: &'a Epoch,
-}
-
-impl Supply for IndexSupply<'_> {
-    fn take(&self) -> Option<u32> {
-        // The last one is left to reclaim.
-        self.pool.take(1, self.epoch)
-    }
-
-    fn give_back(&self, page: u32) {
-        self.pool.give_back(page, self.epoch);
-    }
-
-    fn now(&self) -> u64 {
-        self.epoch.stamp().0
-    }
-
-    fn passed(&self, stamp: u64) -> bool {
-        self.epoch.passed(Stamp(stamp))
-    }
-}
-
-impl Items for Shared {
-    #[allow(unsafe_code)]
-    fn hash_of(&self, slot: Slot) -> u64 {
-        let at = slot.location();
-        let tenant = self.segments.owner(self.arena.segment_of(at)).tenant();
-        // SAFETY: the index asks about slots it has just read, and its callers are pinned.
-        self.hash(tenant, unsafe { self.stored(at) }.key())
-    }
-
-    fn prefetch(&self, slot: Slot) {
-        self.arena.prefetch(slot.location(), 1);
-    }
-}
-
-/// The store's time. Ticks and minutes count from its start.
-#[derive(Debug)]
-pub(crate) struct Time {
-    clock: Clock,
-    /// In milliseconds, as the clock counts.
-    start: u64,
-}
-
-/// A tick in milliseconds: expiry times are kept in ticks, 32 bits of them last 13 years.
-pub(crate) const TICK_MS: u64 = 100;
-
-impl Time {
-    /// Ticks since the start; the first is 1.
-    #[inline]
-    pub(crate) fn tick(&self) -> u32 {
-        u32::try_from(self.ms() / TICK_MS).unwrap_or(u32::MAX).min(u32::MAX - 2) + 1
-    }
-
-    /// Milliseconds since the start.
-    #[inline]
-    pub(crate) fn ms(&self) -> u64 {
-        self.clock.now_ms().saturating_sub(self.start)
-    }
-}
-
-/// The minute a tick is in; it wraps around after 45 days.
-#[inline]
-#[allow(clippy::cast_possible_truncation, reason = "wraps around")]
-pub(crate) fn minute(tick: u32) -> u16 {
-    (u64::from(tick) * TICK_MS / 60_000) as u16
 }
 
 impl Shared {

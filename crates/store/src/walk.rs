@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
-use crate::index::Items;
+use crate::epoch::Pin;
+use crate::index::{Items, Slot};
 use crate::item::Item;
 use crate::memory::arena::SegmentId;
 use crate::memory::record::chunk_record_len;
 use crate::memory::segment::Owner;
+use crate::paged::IndexItems;
 use crate::stats::filled_slots;
 use crate::store::{Shared, Store};
 use crate::sync::Ordering;
@@ -78,72 +80,84 @@ impl Store {
     /// The first disagreement found, in words.
     pub fn validate(&self) -> Result<(), String> {
         let shared = &*self.shared;
-        let _pin = shared.epoch.pin();
-        let items = shared.index.validate(shared)?;
+        let pin = shared.epoch.pin();
+        let items = shared.index.validate(&IndexItems { shared, _pin: &pin })?;
         let counted = filled_slots(shared.epoch.workers().map(|worker| &worker.counters));
         if items != counted {
             return Err(format!("{items} items in the index, {counted} counted"));
         }
-        shared.validate_items()?;
+        shared.validate_items(&pin)?;
         shared.validate_segments()
     }
 }
 
 impl Shared {
     /// Every slot refers to an item in a segment of a tenant, and every segment knows what it holds.
-    fn validate_items(&self) -> Result<(), String> {
-        let mut found: HashMap<SegmentId, Found> = HashMap::new();
-        let mut fault = None;
+    fn validate_items(&self, pin: &Pin<'_>) -> Result<(), String> {
         let since: HashMap<u32, u64> = {
-            let tenants = self.tenants.lock();
             let since = |tenant: &TenantState| tenant.flushed_before.load(Ordering::Relaxed);
-            tenants.iter().map(|tenant| (tenant.id, since(tenant))).collect()
+            self.tenants.all().iter().map(|tenant| (tenant.id, since(tenant))).collect()
         };
+        let (mut found, mut result) = (HashMap::new(), Ok(()));
         self.index.for_each(|slot| {
-            let segment = self.arena.segment_of(slot.location());
-            let owner = self.segments.owner(segment);
-            if owner.tenant() == 0 {
-                fault = Some(format!("{slot:?} is in segment {segment}, which nobody owns"));
-                return;
-            }
-            #[allow(unsafe_code)]
-            // SAFETY: nothing else uses the store.
-            let stored = unsafe { self.stored(slot.location()) };
-            let entry = found.entry(segment).or_default();
-            entry.items += 1;
-            entry.bytes += stored.layout.len();
-            // The chunks of flushed items may have been taken back before.
-            let live = since.get(&owner.tenant()).is_some_and(|since| owner.seq() >= *since);
-            for (at, len) in stored.chunks().filter(|_| live) {
-                found.entry(self.arena.segment_of(at)).or_default().bytes += chunk_record_len(len);
-            }
-            if slot.tag() != crate::index::Slot::tag_of(self.hash_of(slot)) {
-                fault = Some(format!("{slot:?} has another tag than its key"));
+            if result.is_ok() {
+                result = self.validate_slot(pin, slot, &since, &mut found);
             }
         });
-        if let Some(fault) = fault {
-            return Err(fault);
-        }
+        result?;
         for (segment, owner) in self.segments.owners().filter(|(_, owner)| owner.tenant() != 0) {
-            let about = self.segments.about(segment);
-            let (usage, len) = (about.usage(), about.len.load(Ordering::Relaxed) as usize);
-            let found = found.remove(&segment).unwrap_or_default();
-            if usage.items() != found.items {
-                let (counted, items) = (usage.items(), found.items);
-                return Err(format!("segment {segment}: {items} items, {counted} counted"));
-            }
-            let live = len.saturating_sub(usage.dead_bytes() as usize);
-            // A victim half looked at has records that moved; an open segment has no length yet.
-            if len > 0 && found.bytes > live {
-                return Err(format!(
-                    "segment {segment} of {owner:?}: {found:?}, {live} bytes live"
-                ));
-            }
+            self.validate_usage(segment, owner, found.remove(&segment).unwrap_or_default())?;
         }
         match found.into_iter().next() {
             None => Ok(()),
             Some((segment, found)) => Err(format!("segment {segment}, nobody's: {found:?}")),
         }
+    }
+
+    /// Adds the item of a slot to what was found in its segment, and its chunks in theirs.
+    fn validate_slot(
+        &self,
+        pin: &Pin<'_>,
+        slot: Slot,
+        since: &HashMap<u32, u64>,
+        found: &mut HashMap<SegmentId, Found>,
+    ) -> Result<(), String> {
+        let segment = self.arena.segment_of(slot.location());
+        let owner = self.segments.owner(segment);
+        if owner.tenant() == 0 {
+            return Err(format!("{slot:?} is in segment {segment}, which nobody owns"));
+        }
+        #[allow(unsafe_code)]
+        // SAFETY: nothing else uses the store.
+        let stored = unsafe { self.stored(slot.location()) };
+        let entry = found.entry(segment).or_default();
+        entry.items += 1;
+        entry.bytes += stored.layout.len();
+        // The chunks of flushed items may have been taken back before.
+        let live = since.get(&owner.tenant()).is_some_and(|since| owner.seq() >= *since);
+        for (at, len) in stored.chunks().filter(|_| live) {
+            found.entry(self.arena.segment_of(at)).or_default().bytes += chunk_record_len(len);
+        }
+        if slot.tag() != Slot::tag_of((IndexItems { shared: self, _pin: pin }).hash_of(slot)) {
+            return Err(format!("{slot:?} has another tag than its key"));
+        }
+        Ok(())
+    }
+
+    /// Compares what was found in a segment with what it says it holds.
+    fn validate_usage(&self, segment: SegmentId, owner: Owner, found: Found) -> Result<(), String> {
+        let about = self.segments.about(segment);
+        let (usage, len) = (about.usage(), about.len.load(Ordering::Relaxed) as usize);
+        if usage.items() != found.items {
+            let (counted, items) = (usage.items(), found.items);
+            return Err(format!("segment {segment}: {items} items, {counted} counted"));
+        }
+        let live = len.saturating_sub(usage.dead_bytes() as usize);
+        // A victim half looked at has records that moved; an open segment has no length yet.
+        if len > 0 && found.bytes > live {
+            return Err(format!("segment {segment} of {owner:?}: {found:?}, {live} bytes live"));
+        }
+        Ok(())
     }
 
     /// Every segment is in one place: the pool, the index, a queue, open, ghosts, a victim.
@@ -157,7 +171,7 @@ impl Shared {
             put(segment, "flushed");
             *held_by_flushed.entry(self.segments.owner(segment).tenant()).or_default() += 1;
         }
-        for tenant in &*self.tenants.lock() {
+        for tenant in self.tenants.all() {
             let mut held = held_by_flushed.remove(&tenant.id).unwrap_or(0);
             let mut put = |segment: SegmentId, place| {
                 put(segment, place);

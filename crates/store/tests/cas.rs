@@ -6,7 +6,7 @@ mod common;
 use std::collections::HashSet;
 
 use common::{Checked, MIB, cas, cas_of, ms, set, text};
-use larder_store::{Mode, Outcome, Tenant};
+use larder_store::{Commit, Mode, Outcome, Tenant};
 
 fn store_cas(tenant: &Tenant, number: u64, value: &str) -> Outcome {
     tenant.store(Mode::Cas(number), b"k", value.as_bytes(), 0, None).unwrap()
@@ -66,9 +66,12 @@ fn every_change_but_a_touch_gives_a_higher_number() {
         |tenant| drop(tenant.decr(b"k", 1)),
         |tenant| drop(tenant.invalidate(b"k", None)),
         |tenant| {
-            let mut reservation = tenant.reserve(b"k", 1, 0, None).unwrap();
+            let mut reservation = tenant.reserve(tenant.hashed(b"k"), 1, 0, None).unwrap();
             reservation.append(b"1");
-            assert!(matches!(reservation.commit(Mode::Set).unwrap(), Outcome::Stored { .. }));
+            assert!(matches!(
+                reservation.commit(&Commit::new(Mode::Set)).unwrap(),
+                Outcome::Stored { .. }
+            ));
         },
     ];
     let tenant = Checked::new(MIB);
@@ -104,6 +107,16 @@ fn a_number_handed_out_survives_relocation() {
             assert!(cas_of(next) > number);
         }
     }
+}
+
+#[test]
+fn a_number_told_on_a_walk_survives_relocation() {
+    let tenant = Checked::new(MIB);
+    tenant.set(b"k", b"v", 0, None).unwrap();
+    let mut told = None;
+    tenant.for_each(|item| told = Some(item.cas()));
+    relocate(&tenant);
+    assert_eq!(cas(&tenant, "k"), told);
 }
 
 #[test]

@@ -220,14 +220,20 @@ fn arithmetic_reads_digits_wraps_above_and_stops_at_zero() {
         ("007", 1, Arith::Value(8), Arith::Value(6)),
         ("0000000000000000000000000005", 1, Arith::Value(6), Arith::Value(4)),
         ("5   ", 1, Arith::Value(6), Arith::Value(4)),
+        (" \t\n1", 1, Arith::Value(2), Arith::Value(0)),
+        ("+1", 1, Arith::Value(2), Arith::Value(0)),
+        ("12 x", 1, Arith::Value(13), Arith::Value(11)),
+        ("1\n", 1, Arith::Value(2), Arith::Value(0)),
+        ("99", 1, Arith::Value(100), Arith::Value(98)),
         ("18446744073709551616", 1, Arith::NotANumber, Arith::NotANumber),
         ("", 1, Arith::NotANumber, Arith::NotANumber),
         ("  ", 1, Arith::NotANumber, Arith::NotANumber),
-        (" 1", 1, Arith::NotANumber, Arith::NotANumber),
-        ("1 1", 1, Arith::NotANumber, Arith::NotANumber),
-        ("1\n", 1, Arith::NotANumber, Arith::NotANumber),
         ("-1", 1, Arith::NotANumber, Arith::NotANumber),
-        ("+1", 1, Arith::NotANumber, Arith::NotANumber),
+        ("-0", 1, Arith::NotANumber, Arith::NotANumber),
+        ("+", 1, Arith::NotANumber, Arith::NotANumber),
+        ("+ 1", 1, Arith::NotANumber, Arith::NotANumber),
+        ("++1", 1, Arith::NotANumber, Arith::NotANumber),
+        ("1x", 1, Arith::NotANumber, Arith::NotANumber),
         ("1.0", 1, Arith::NotANumber, Arith::NotANumber),
         ("one", 1, Arith::NotANumber, Arith::NotANumber),
         ("١", 1, Arith::NotANumber, Arith::NotANumber),
@@ -243,7 +249,8 @@ fn arithmetic_reads_digits_wraps_above_and_stops_at_zero() {
             (set_and(&|| tenant.decr(b"k", delta).unwrap()), down),
         ] {
             let left = match expected {
-                Arith::Value(number) => number.to_string(),
+                // As long as it was, as memcached's clients expect.
+                Arith::Value(number) => format!("{number:<0$}", value.len()),
                 _ => value.to_owned(),
             };
             assert_eq!(result, (expected, left), "{value:?} and {delta}");
@@ -258,6 +265,13 @@ fn arithmetic_on_a_value_in_chunks_is_not_a_number() {
     set(&tenant, "k", &digits);
     assert_eq!(tenant.incr(b"k", 1), Ok(Arith::NotANumber));
     assert_eq!(text(&tenant, "k"), Some(digits));
+    // However they lie there, values of up to 64 bytes are read.
+    for key in [&b"k"[..], &[b'k'; MAX_KEY_BYTES]] {
+        for (len, expected) in [(64, Arith::Value(6)), (65, Arith::NotANumber)] {
+            tenant.set(key, format!("{:0>1$}", 5, len).as_bytes(), 0, None).unwrap();
+            assert_eq!(tenant.incr(key, 1), Ok(expected), "{len} bytes");
+        }
+    }
 }
 
 /// A store that interprets values when they are stored returns 7 for this one.
@@ -270,9 +284,9 @@ fn digits_that_are_never_incremented_are_never_rewritten() {
     store(&tenant, Mode::Append, "agent", "");
     assert_eq!(text(&tenant, "agent").as_deref(), Some("007"));
     assert_eq!(tenant.incr(b"agent", 1), Ok(Arith::Value(8)));
-    assert_eq!(text(&tenant, "agent").as_deref(), Some("8"));
+    assert_eq!(text(&tenant, "agent").as_deref(), Some("8  "));
     assert_eq!(tenant.decr(b"agent", 8), Ok(Arith::Value(0)));
-    assert_eq!(text(&tenant, "agent").as_deref(), Some("0"));
+    assert_eq!(text(&tenant, "agent").as_deref(), Some("0  "));
 }
 
 #[test]
@@ -424,6 +438,35 @@ fn an_invalidated_item_is_served_as_stale_and_won_by_one() {
     assert_eq!(fresh, (false, false));
 }
 
+/// The right to replace a version that is gone is nobody's, and not a right to replace the next one.
+#[test]
+fn nobody_wins_an_item_that_was_replaced_meanwhile() {
+    let tenant = Checked::new(MIB);
+    set(&tenant, "k", "v");
+    tenant.invalidate(b"k", None).unwrap();
+    let won = tenant.get(b"k", |item| {
+        set(&tenant, "k", "fresh");
+        item.win()
+    });
+    assert_eq!(won, Some(false));
+    assert_eq!(tenant.get(b"k", |item| item.has_winner()), Some(false));
+    let won = tenant.get(b"k", |item| {
+        assert!(tenant.delete(b"k"));
+        item.win()
+    });
+    assert_eq!(won, Some(false));
+}
+
+#[test]
+fn nobody_wins_an_item_met_on_a_walk() {
+    let tenant = Checked::new(MIB);
+    set(&tenant, "k", "v");
+    tenant.invalidate(b"k", None).unwrap();
+    tenant.for_each(|item| assert!(item.is_stale() && !item.win()));
+    assert_eq!(tenant.get(b"k", |item| (item.has_winner(), item.win())), Some((false, true)));
+    tenant.for_each(|item| assert!(item.has_winner() && !item.win()));
+}
+
 #[test]
 fn an_item_tells_whether_and_how_long_ago_it_was_read() {
     let tenant = Checked::new(MIB);
@@ -437,5 +480,6 @@ fn an_item_tells_whether_and_how_long_ago_it_was_read() {
     // Walking over it is no use.
     tenant.advance_ms(600_000);
     tenant.for_each(|item| assert!(item.fetched()));
-    assert_eq!(look(), (true, 600));
+    // In whole minutes, and never too long.
+    assert_eq!(look(), (true, 540));
 }

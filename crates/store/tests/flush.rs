@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Checked, MIB, set, text};
-use larder_store::{Mode, Outcome};
+use larder_store::{Commit, Mode, Outcome};
 
 #[test]
 fn a_flush_takes_what_was_stored_before_and_nothing_after() {
@@ -161,10 +161,10 @@ fn what_is_reserved_after_the_deadline_stays() {
     set(&tenant, "k", "v");
     tenant.flush_in(Duration::from_secs(1));
     tenant.advance_ms(1_000);
-    let mut reservation = tenant.reserve(b"new", 1, 0, None).unwrap();
+    let mut reservation = tenant.reserve(tenant.hashed(b"new"), 1, 0, None).unwrap();
     reservation.append(b"x");
     assert_eq!(text(&tenant, "k"), None);
-    assert!(matches!(reservation.commit(Mode::Set).unwrap(), Outcome::Stored { .. }));
+    assert!(matches!(reservation.commit(&Commit::new(Mode::Set)).unwrap(), Outcome::Stored { .. }));
     assert_eq!(text(&tenant, "new").as_deref(), Some("x"));
 }
 

@@ -5,18 +5,22 @@
 //! what a thread does once in its life.
 //!
 //! Some things are shared, but rarely touched: whoever opens a segment takes it from the pool and
-//! seals the one before, once in some hundred sets; whoever has filled 64 slots of the index looks
-//! at its size; two keys may have the same home. So it is counted in how many operations a line is
-//! written: one that two threads write in more than one of a [hundred](RARE) is a fault.
+//! seals the one before, once in some hundred sets; two keys may have the same home. So it is counted
+//! in how many operations a line is written: one that two threads write in more than one of a
+//! [hundred](RARE) is a fault.
+//!
+//! Not so where threads write for *one* tenant that has to make room: one of them at a time does so,
+//! and they take turns. A tenant's own lines are then shared by its writers, and nobody else's.
 
 #[allow(dead_code, reason = "shared by test programs that each use a part")]
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Barrier, Mutex};
 
 use common::{Checked, MIB};
-use larder_store::{LineWrites, Tenant, record_writes};
+use larder_store::{Limits, LineWrites, Tenant, record_writes};
 
 /// A line that fewer operations write than one in so many is no matter.
 const RARE: u64 = 100;
@@ -32,16 +36,21 @@ type Written = BTreeMap<usize, u64>;
 /// Each number is done once before anything is recorded: by then a thread has all that is its own.
 fn record(store: &Checked, operation: impl Fn(&Tenant, u64, u64) + Sync) -> [Written; 2] {
     let tenant = store.store.tenant();
+    record_each(|thread, number| operation(tenant, thread, number))
+}
+
+/// The same for whatever the operation is done to.
+fn record_each(operation: impl Fn(u64, u64) + Sync) -> [Written; 2] {
     let (barrier, results) = (Barrier::new(2), Mutex::new(BTreeMap::new()));
     std::thread::scope(|scope| {
         for thread in 0..2 {
             let (barrier, results, operation) = (&barrier, &results, &operation);
             scope.spawn(move || {
-                (0..OPERATIONS).for_each(|number| operation(tenant, thread, number));
+                (0..OPERATIONS).for_each(|number| operation(thread, number));
                 barrier.wait();
                 let mut written = Written::new();
                 for number in 0..OPERATIONS {
-                    let lines: LineWrites = record_writes(|| operation(tenant, thread, number));
+                    let lines: LineWrites = record_writes(|| operation(thread, number));
                     lines.into_keys().for_each(|line| *written.entry(line).or_default() += 1);
                 }
                 results.lock().unwrap().insert(thread, written);
@@ -64,6 +73,14 @@ fn shared([one, other]: &[Written; 2]) -> BTreeMap<usize, (u64, u64)> {
 fn often_shared(written: &[Written; 2]) -> BTreeMap<usize, (u64, u64)> {
     let mut shared = shared(written);
     shared.retain(|_, (one, other)| (*one).min(*other) * RARE > OPERATIONS);
+    shared
+}
+
+/// Those that are not of a segment which one has taken back, in some twenty steps, and the other was
+/// given then.
+fn shared_but_handed_over(written: &[Written; 2]) -> BTreeMap<usize, (u64, u64)> {
+    let mut shared = often_shared(written);
+    shared.retain(|_, (one, other)| (*one).min(*other) * 40 > OPERATIONS);
     shared
 }
 
@@ -127,17 +144,13 @@ fn a_set_writes_no_line_that_all_sets_write() {
 #[test]
 fn a_set_of_a_new_key_writes_no_line_that_all_sets_write() {
     let store = large();
-    let calls = [(); 2].map(|()| std::sync::atomic::AtomicU64::new(0));
+    let calls = counters();
     let new = record(&store, |tenant, thread, number| {
-        let round = calls[usize::try_from(thread).unwrap()]
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed)
-            / OPERATIONS;
+        let round =
+            calls[usize::try_from(thread).unwrap()].fetch_add(1, Ordering::Relaxed) / OPERATIONS;
         tenant.set(&own_key(10 * round + thread, number), &[7; 100], 0, None).unwrap();
     });
-    // With every 64th a thread has the index's size looked at, as it has with every new segment.
-    let mut often = often_shared(&new);
-    often.retain(|_, (one, other)| (*one).min(*other) * 40 > OPERATIONS);
-    assert_eq!(often, BTreeMap::new());
+    assert_eq!(often_shared(&new), BTreeMap::new());
 }
 
 #[test]
@@ -149,6 +162,55 @@ fn a_delete_writes_no_line_that_all_deletes_write() {
         assert!(tenant.delete(&own_key(thread, number)));
     });
     assert_eq!(often_shared(&deleted), BTreeMap::new());
+}
+
+/// Numbers for new keys, of each thread its own.
+fn counters() -> [AtomicU64; 2] {
+    [const { AtomicU64::new(0) }; 2]
+}
+
+/// Sets a key that was never set before; each thread its tenant.
+fn set_new(tenants: &[Tenant; 2], counters: &[AtomicU64; 2], thread: u64, value: &[u8]) {
+    let thread = usize::try_from(thread).unwrap();
+    let number = counters[thread].fetch_add(1, Ordering::Relaxed);
+    tenants[thread].set(&number.to_be_bytes(), value, 0, None).unwrap();
+}
+
+fn fill(tenants: &[Tenant; 2], counters: &[AtomicU64; 2], sets: u64, value: &[u8]) {
+    for number in 0..sets {
+        set_new(tenants, counters, number % 2, value);
+    }
+}
+
+/// Each makes room by evicting its own items.
+#[test]
+fn a_set_of_a_tenant_at_its_ceiling_writes_no_line_that_those_of_another_write() {
+    let store = Checked::new(64 * MIB);
+    let limits = Limits { floor_bytes: 0, ceiling_bytes: 8 * MIB };
+    let tenants = [(); 2].map(|()| store.store.add_tenant(limits));
+    let (counters, value) = (counters(), [7; 100]);
+    fill(&tenants, &counters, 300_000, &value);
+    let evictions = store.store.stats().evictions;
+    let written = record_each(|thread, _| set_new(&tenants, &counters, thread, &value));
+    assert!(store.store.stats().evictions > evictions + OPERATIONS);
+    assert_eq!(shared_but_handed_over(&written), BTreeMap::new());
+}
+
+/// The store is full, and has more than one tenant: each evicts its own items as long as it has the
+/// most, and looks for others that have more without writing anything they share.
+#[test]
+fn a_set_in_a_full_store_of_several_tenants_writes_no_line_that_all_sets_write() {
+    let store = Checked::new(16 * MIB);
+    let tenants = [(); 2].map(|()| store.store.add_tenant(Limits::NONE));
+    for _ in 0..30 {
+        let _ = store.store.add_tenant(Limits::NONE);
+    }
+    let (counters, value) = (counters(), [7; 100]);
+    fill(&tenants, &counters, 300_000, &value);
+    let evictions = store.store.stats().evictions;
+    let written = record_each(|thread, _| set_new(&tenants, &counters, thread, &value));
+    assert!(store.store.stats().evictions > evictions + OPERATIONS / 2);
+    assert_eq!(shared_but_handed_over(&written), BTreeMap::new());
 }
 
 #[test]

@@ -297,3 +297,29 @@ fn items_that_were_never_read_leave_and_leave_room_for_large_ones() {
         }
     }
 }
+
+/// However large items and segments are, an operation moves little more for others than it stores.
+#[test]
+fn a_set_moves_little_more_than_it_stores() {
+    const VALUE: usize = 12 * 1024;
+    // Segments of 128 KiB: what holds items of 16 MiB needs them.
+    let config = Config { max_item_bytes: 16 * MIB, ..Config::new(128 * MIB) };
+    let store = Checked::with(&config);
+    let value = vec![b'v'; VALUE];
+    let set = |n: u64| store.set(&(n % 13_000).to_be_bytes(), &value, 0, None).unwrap();
+    let (mut most, mut all) = (0, 0);
+    for n in 0..40_000_u64 {
+        let before = if n % 16 == 0 { store.stats().relocated } else { 0 };
+        set(n);
+        if n % 16 == 0 {
+            let moved = store.stats().relocated - before;
+            (most, all) = (most.max(moved), all + moved);
+        }
+        // Everything is used again and again: all of it is worth keeping.
+        for back in [3_000, 6_000, 9_000] {
+            store.get(&(n.saturating_sub(back) % 13_000).to_be_bytes(), |_| ());
+        }
+    }
+    assert!(all > 100, "{all} moved");
+    assert!(most <= 12, "{most} items of {VALUE} bytes moved by one set");
+}

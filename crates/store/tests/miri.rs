@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Checked, ms, numbers, pattern};
-use larder_store::{Arith, Limits, MIN_MAX_BYTES, Mode};
+use larder_store::{Arith, Commit, Limits, MIN_MAX_BYTES, Mode};
 
 /// The smallest store that has room for values in many chunks.
 const SMALL: usize = 2 * MIN_MAX_BYTES;
@@ -50,12 +50,13 @@ fn commands() {
         assert!(store.get(b"n", |item| item.is_stale() && item.win()).unwrap());
         for len in [0, 100, EIGHTH, 1500, 5000] {
             let value = pattern(1, len);
-            let mut reservation = store.reserve(b"piecewise", len, 1, ms(1_000)).unwrap();
+            let mut reservation =
+                store.reserve(store.hashed(b"piecewise"), len, 1, ms(1_000)).unwrap();
             value.chunks(333).for_each(|piece| reservation.append(piece));
-            reservation.commit(Mode::Set).unwrap();
+            reservation.commit(&Commit::new(Mode::Set)).unwrap();
             assert_eq!(store.get(b"piecewise", |item| item.value().to_vec()), Some(value));
         }
-        drop(store.reserve(b"left", 1000, 0, None).unwrap());
+        drop(store.reserve(store.hashed(b"left"), 1000, 0, None).unwrap());
         store.advance_ms(2_000);
         assert!(!store.delete(b"piecewise") && store.delete(b"n"));
     }

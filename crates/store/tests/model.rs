@@ -10,8 +10,12 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use common::{Checked, MIB, pattern};
-use larder_store::{Arith, Item, Limits, Mode, Outcome, Reservation, StoreError, Tenant};
+use larder_store::{
+    Arith, Arithmetic, Commit, Computed, Item, Limits, Mode, Outcome, Removed, Reservation, Stale,
+    StoreError, Tenant, Write,
+};
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 
@@ -29,7 +33,15 @@ enum Op {
     GetMany(Vec<u8>),
     Set(u8, Bytes, u32, Ttl),
     Store(Which, u8, Bytes, u32, Ttl),
+    Ask(Which, u8, Bytes, Asked),
     Incr(u8, u64),
+    /// By how much, down or up; the number to compare; the TTL, and that of one to create.
+    Compute(u8, u64, bool, Compared, Option<Ttl>, Option<Ttl>),
+    Peek(u8),
+    Remove(u8, Compared),
+    /// Marked as stale or not, cleared or not; the number to compare; the TTL.
+    MarkStale(u8, bool, bool, Compared, Option<Ttl>),
+    Vivify(u8, Ttl),
     Decr(u8, u64),
     Touch(u8, Ttl),
     Invalidate(u8, Ttl),
@@ -58,6 +70,29 @@ enum Which {
     CasMadeUp(u64),
 }
 
+/// What else can be asked of a write.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    flags: u32,
+    ttl: Ttl,
+    cas: Compared,
+    /// Whether it is to have a number that nobody else has.
+    new_cas: bool,
+    stale_if_older: bool,
+    marked: bool,
+    create: Option<Ttl>,
+    tell_cas: bool,
+}
+
+/// A number to compare with; which one it is becomes known when it is used.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Compared {
+    Nothing,
+    Right,
+    Zero,
+    Highest,
+}
+
 #[derive(Debug, Clone)]
 enum Bytes {
     Text(&'static str),
@@ -75,7 +110,7 @@ impl Bytes {
 
 type Ttl = Option<Duration>;
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 struct Expected {
     value: Vec<u8>,
     flags: u32,
@@ -84,6 +119,7 @@ struct Expected {
     fetched: bool,
     stale: bool,
     won: bool,
+    marked: bool,
     /// Once somebody has asked for it.
     cas: Option<u64>,
     /// The highest number any version of this item had, as far as anybody knows.
@@ -99,6 +135,7 @@ struct Seen {
     fetched: bool,
     stale: bool,
     won: bool,
+    marked: bool,
 }
 
 impl Seen {
@@ -110,6 +147,7 @@ impl Seen {
             fetched: item.fetched(),
             stale: item.is_stale(),
             won: item.has_winner(),
+            marked: item.marked(),
         }
     }
 }
@@ -153,6 +191,7 @@ impl Model {
             fetched: item.fetched,
             stale: item.stale,
             won: item.won,
+            marked: item.marked,
         })
     }
 
@@ -194,18 +233,79 @@ impl Model {
         Ok(Outcome::Stored { cas: 0 })
     }
 
+    /// What a write with all that can be asked should give.
+    fn write(&mut self, key: u8, write: &Write<'_>) -> Result<Outcome, StoreError> {
+        let new = Expected {
+            value: write.value.to_vec(),
+            flags: write.flags,
+            expires: self.expiry(write.ttl),
+            marked: write.marked,
+            ..Expected::default()
+        };
+        let extends = matches!(write.mode, Mode::Append | Mode::Prepend);
+        let is_compared = write.mode != Mode::Add;
+        let old = self.live(key).cloned();
+        match (&old, write.cas.filter(|_| is_compared)) {
+            (None, Some(_)) if !extends => {
+                let too_large = name(key).len() + new.value.len() > self.most;
+                return if too_large {
+                    self.store(Mode::Add, key, new)
+                } else {
+                    Ok(Outcome::NotFound)
+                };
+            }
+            (Some(old), Some(cas)) if old.cas != Some(cas) => {
+                // All there are lie between zero and the highest.
+                if !write.stale_if_older || cas != 0 || extends {
+                    let too_large = name(key).len() + new.value.len() > self.most && !extends;
+                    return if too_large {
+                        self.store(Mode::Add, key, new)
+                    } else {
+                        Ok(Outcome::Exists)
+                    };
+                }
+                let (expires, won) = (old.expires, old.won);
+                return self.store(
+                    Mode::Replace,
+                    key,
+                    Expected { expires, won, stale: true, ..new },
+                );
+            }
+            _ => {}
+        }
+        match (write.mode, write.create) {
+            (_, Some(ttl)) if extends && old.is_none() => {
+                let expires = self.expiry(ttl);
+                self.store(Mode::Add, key, Expected { expires, ..new })
+            }
+            (Mode::Set, _) if write.cas.is_some() => self.store(Mode::Replace, key, new),
+            (mode, _) => {
+                let stored = self.store(mode, key, new);
+                if extends
+                    && let (Ok(Outcome::Stored { .. }), Some(item)) = (&stored, self.live(key))
+                {
+                    item.marked |= write.marked;
+                }
+                stored
+            }
+        }
+    }
+
     fn arith(&mut self, key: u8, f: impl FnOnce(u64) -> u64) -> Arith {
         let Some(item) = self.live(key) else {
             return Arith::NotFound;
         };
         let text = String::from_utf8_lossy(&item.value).into_owned();
-        let text = text.trim_end_matches(' ');
-        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let text = text.trim_start_matches(|c: char| c.is_ascii_whitespace());
+        let text = text.strip_prefix('+').unwrap_or(text);
+        // Whatever follows a space is none of its business.
+        let text = text.split(|c: char| c.is_ascii_whitespace()).next().unwrap_or(text);
+        let digits = item.value.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_digit());
         let Some(number) = digits.then(|| text.parse().ok()).flatten() else {
             return Arith::NotANumber;
         };
         let result = f(number);
-        item.value = result.to_string().into_bytes();
+        item.value = format!("{result:<0$}", item.value.len()).into_bytes();
         item.cas = None;
         Arith::Value(result)
     }
@@ -339,6 +439,7 @@ impl Pair {
             fetched: false,
             stale: false,
             won: false,
+            marked: false,
             cas: None,
             above: 0,
         }
@@ -395,6 +496,111 @@ impl Pair {
                 let new = self.expected(who, value, *flags, *ttl);
                 self.check_store(who, *key, mode, &new, |tenant| {
                     tenant.store(mode, &name(*key), &new.value, *flags, *ttl)
+                })?;
+            }
+            Op::Ask(which, key, value, asked) => {
+                self.ask(who, &tenant, *which, *key, value, asked)?;
+            }
+            Op::Compute(key, delta, down, compared, ttl, initial) => {
+                let cas = self.compared(who, *key, *compared);
+                let initial = initial.map(|ttl| (delta / 2, ttl));
+                let arith =
+                    Arithmetic { cas, initial, ttl: *ttl, down: *down, ..Arithmetic::up(*delta) };
+                let name = name(*key);
+                let computed = tenant.arith(tenant.hashed(&name), &arith).unwrap();
+                let (number, told) = match computed {
+                    Computed::Value { number, cas, .. } => (Arith::Value(number), Some(cas)),
+                    Computed::NotANumber => (Arith::NotANumber, None),
+                    Computed::NotFound => (Arith::NotFound, None),
+                    Computed::Exists => (Arith::NotFound, Some(0)),
+                };
+                let exists = computed == Computed::Exists;
+                self.agree(who, *key, &(number, exists), |model| {
+                    let (expires, now) = (ttl.map(|ttl| model.expiry(ttl)), model.now);
+                    let Some(item) = model.live(*key) else {
+                        let Some((number, ttl)) = initial else { return (Arith::NotFound, false) };
+                        let value = number.to_string().into_bytes();
+                        let new =
+                            Expected { value, expires: model.expiry(ttl), ..Expected::default() };
+                        let stored = model.store(Mode::Add, *key, new);
+                        assert!(stored.is_ok() || now == u64::MAX, "{stored:?}");
+                        return (Arith::Value(number), false);
+                    };
+                    if cas.is_some_and(|cas| item.cas != Some(cas)) {
+                        return (Arith::NotFound, true);
+                    }
+                    let computed = model.arith(*key, |number| {
+                        if *down {
+                            number.saturating_sub(*delta)
+                        } else {
+                            number.wrapping_add(*delta)
+                        }
+                    });
+                    if let (Arith::Value(_), Some(item)) = (computed, model.items.get_mut(key)) {
+                        item.expires = expires.unwrap_or(item.expires);
+                    }
+                    (computed, false)
+                })?;
+                if let (Arith::Value(_), Some(cas)) = (number, told) {
+                    self.learn(who, *key, cas)?;
+                }
+            }
+            Op::Peek(key) => {
+                let name = name(*key);
+                let reader = self.store.store.reader();
+                let found = reader.peek(&tenant, tenant.hashed(&name)).map(|item| Seen::of(&item));
+                drop(reader);
+                self.agree(who, *key, &found, |model| model.seen(*key))?;
+            }
+            Op::Remove(key, compared) => {
+                let cas = self.compared(who, *key, *compared);
+                let name = name(*key);
+                let found = tenant.remove(tenant.hashed(&name), cas);
+                self.agree(who, *key, &found, |model| match model.live(*key) {
+                    None => Removed::NotFound,
+                    Some(item) if cas.is_some_and(|cas| item.cas != Some(cas)) => Removed::Exists,
+                    Some(_) => Removed::Deleted,
+                })?;
+                if found != Removed::Exists {
+                    self.models[who].items.remove(key);
+                }
+            }
+            Op::MarkStale(key, mark, clear_value, compared, ttl) => {
+                let cas = self.compared(who, *key, *compared);
+                let stale =
+                    Stale { mark: *mark, clear_value: *clear_value, cas, ttl: *ttl, new_cas: None };
+                let name = name(*key);
+                let found = tenant.mark_stale(tenant.hashed(&name), &stale).unwrap();
+                let plain = match found {
+                    Outcome::Stored { .. } => Outcome::Stored { cas: 0 },
+                    other => other,
+                };
+                self.agree(who, *key, &plain, |model| {
+                    let expires = ttl.map(|ttl| model.expiry(ttl));
+                    let Some(item) = model.live(*key) else { return Outcome::NotFound };
+                    if cas.is_some_and(|cas| item.cas != Some(cas)) {
+                        return Outcome::Exists;
+                    }
+                    if *clear_value {
+                        (item.value, item.flags, item.expires) = (Vec::new(), 0, None);
+                    }
+                    item.expires = expires.unwrap_or(item.expires);
+                    if *mark {
+                        (item.stale, item.won, item.cas) = (true, false, None);
+                    }
+                    Outcome::Stored { cas: 0 }
+                })?;
+                if let Outcome::Stored { cas } = found {
+                    match self.models[who].items.get(key).and_then(|item| item.cas) {
+                        Some(kept) => prop_assert_eq!(cas, kept),
+                        None => self.learn(who, *key, cas)?,
+                    }
+                }
+            }
+            Op::Vivify(key, ttl) => {
+                let new = Expected { won: true, ..self.expected(who, &Bytes::Text(""), 0, *ttl) };
+                self.check_store(who, *key, Mode::Add, &new, |tenant| {
+                    tenant.vivify(tenant.hashed(&name(*key)), *ttl, None, false)
                 })?;
             }
             Op::Incr(key, delta) => {
@@ -458,8 +664,13 @@ impl Pair {
                 let all = self.reserved.iter().flatten().flatten();
                 let of_one = |it: &Reserved| name(it.key).len() + it.expected.value.len();
                 let held: usize = all.map(|it| of_one(it).max(segment)).sum();
-                let full = held + bytes.max(segment) > limit;
-                match tenant.reserve(&name(*key), expected.value.len(), *flags, *ttl) {
+                // Of several, one may hold half.
+                let own = self.reserved[who].iter().flatten();
+                let own: usize = own.map(|it| of_one(it).max(segment)).sum();
+                let full = held + bytes.max(segment) > limit
+                    || own > 0 && own + bytes.max(segment) > limit / 2;
+                match tenant.reserve(tenant.hashed(&name(*key)), expected.value.len(), *flags, *ttl)
+                {
                     Ok(reservation) => {
                         prop_assert!(!full && bytes <= self.models[who].most);
                         let reserved = Reserved { reservation, key: *key, expected, written: 0 };
@@ -485,12 +696,79 @@ impl Pair {
                 };
                 let mode = self.mode(which, who, key);
                 let Reserved { reservation, expected, .. } = reserved;
-                self.check_store(who, key, mode, &expected, |_| reservation.commit(mode))?;
+                self.check_store(who, key, mode, &expected, |_| {
+                    reservation.commit(&Commit::new(mode))
+                })?;
             }
             Op::Abort(slot) => self.reserved[who][*slot] = None,
             Op::Maintain => drop(self.store.store.maintain(20)),
         }
         Ok(())
+    }
+
+    /// A number to compare with. The right one is made up if nobody knows it.
+    fn compared(&mut self, who: usize, key: u8, compared: Compared) -> Option<u64> {
+        match compared {
+            Compared::Nothing => None,
+            Compared::Right => {
+                self.models[who].live(key).and_then(|item| item.cas).or(Some(u64::MAX))
+            }
+            Compared::Zero => Some(0),
+            Compared::Highest => Some(u64::MAX),
+        }
+    }
+
+    /// Writes with everything that can be asked, and compares.
+    fn ask(
+        &mut self,
+        who: usize,
+        tenant: &Tenant,
+        which: Which,
+        key: u8,
+        value: &Bytes,
+        asked: &Asked,
+    ) -> Result<(), TestCaseError> {
+        let mode = match which {
+            Which::Add => Mode::Add,
+            Which::Replace => Mode::Replace,
+            Which::Append => Mode::Append,
+            Which::Prepend => Mode::Prepend,
+            _ => Mode::Set,
+        };
+        let value = value.get();
+        // Above all that were given so far, and below the next that is asked for.
+        self.step += 1;
+        let new_cas = asked.new_cas.then_some((1 << 62) + (self.step << 24));
+        let Asked { flags, ttl, stale_if_older, marked, create, tell_cas, .. } = *asked;
+        let cas = self.compared(who, key, asked.cas);
+        let write = Write {
+            flags,
+            ttl,
+            cas,
+            new_cas,
+            stale_if_older,
+            marked,
+            create,
+            tell_cas,
+            ..Write::new(mode, &value)
+        };
+        let found = tenant.write(tenant.hashed(&name(key)), &write);
+        let plain = match &found {
+            Ok(Outcome::Stored { .. }) => Ok(Outcome::Stored { cas: 0 }),
+            other => other.clone(),
+        };
+        self.agree(who, key, &plain, |model| model.write(key, &write))?;
+        match found {
+            Ok(Outcome::Stored { cas }) if tell_cas || new_cas.is_some() => {
+                prop_assert_eq!(cas, new_cas.unwrap_or(cas));
+                self.learn(who, key, cas)
+            }
+            Ok(Outcome::Stored { cas }) => {
+                prop_assert_eq!(cas, 0);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn walk(&mut self, who: usize, tenant: &Tenant) -> Result<(), TestCaseError> {
@@ -566,6 +844,31 @@ fn which() -> impl Strategy<Value = Which> {
     ]
 }
 
+fn compared() -> impl Strategy<Value = Compared> {
+    prop_oneof![
+        6 => Just(Compared::Nothing),
+        3 => Just(Compared::Right),
+        2 => Just(Compared::Zero),
+        1 => Just(Compared::Highest),
+    ]
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    (0_u32..3, ttl(), compared(), flags, option::of(ttl())).prop_map(
+        |(flags, ttl, cas, (new_cas, stale_if_older, marked, tell_cas), create)| Asked {
+            flags,
+            ttl,
+            cas,
+            new_cas,
+            stale_if_older,
+            marked,
+            create,
+            tell_cas,
+        },
+    )
+}
+
 fn op(small: usize, large: usize) -> impl Strategy<Value = Op> {
     let key = || 0..KEYS;
     let value = move || bytes(small, large);
@@ -579,6 +882,14 @@ fn op(small: usize, large: usize) -> impl Strategy<Value = Op> {
         8 => (key(), value(), any::<u32>(), ttl()).prop_map(|(k, v, f, t)| Op::Set(k, v, f, t)),
         8 => (which(), key(), value(), 0_u32..3, ttl())
             .prop_map(|(w, k, v, f, t)| Op::Store(w, k, v, f, t)),
+        12 => (which(), key(), value(), asked()).prop_map(|(w, k, v, a)| Op::Ask(w, k, v, a)),
+        4 => (key(), 0_u64..9, any::<bool>(), compared(), option::of(ttl()), option::of(ttl()))
+            .prop_map(|(k, d, down, c, t, i)| Op::Compute(k, d, down, c, t, i)),
+        3 => key().prop_map(Op::Peek),
+        2 => (key(), compared()).prop_map(|(key, compared)| Op::Remove(key, compared)),
+        3 => (key(), any::<bool>(), any::<bool>(), compared(), option::of(ttl()))
+            .prop_map(|(k, m, v, c, t)| Op::MarkStale(k, m, v, c, t)),
+        2 => (key(), ttl()).prop_map(|(key, ttl)| Op::Vivify(key, ttl)),
         3 => (key(), 0_u64..5).prop_map(|(key, delta)| Op::Incr(key, delta)),
         1 => (key(), any::<u64>()).prop_map(|(key, delta)| Op::Incr(key, delta)),
         2 => (key(), 0_u64..9).prop_map(|(key, delta)| Op::Decr(key, delta)),

@@ -4,19 +4,19 @@
 mod common;
 
 use common::{Checked, MIB, ms, pattern, set, text};
-use larder_store::{Mode, Outcome, StoreError};
+use larder_store::{Commit, Limits, Mode, Outcome, StoreError, Tenant};
 
 #[test]
 fn nobody_sees_a_reservation_before_it_is_committed() {
     let tenant = Checked::new(MIB);
     set(&tenant, "k", "old");
-    let mut reservation = tenant.reserve(b"k", 6, 3, ms(1_000)).unwrap();
+    let mut reservation = tenant.reserve(tenant.hashed(b"k"), 6, 3, ms(1_000)).unwrap();
     assert_eq!(reservation.missing(), 6);
     reservation.append(b"ab");
     reservation.append(b"");
     reservation.append(b"cdef");
     assert_eq!((reservation.missing(), text(&tenant, "k").as_deref()), (0, Some("old")));
-    let outcome = reservation.commit(Mode::Set).unwrap();
+    let outcome = reservation.commit(&Commit::new(Mode::Set)).unwrap();
     let read =
         tenant.get(b"k", |item| (item.value().to_vec(), item.flags(), item.ttl(), item.cas()));
     let (value, flags, ttl, cas) = read.unwrap();
@@ -31,7 +31,7 @@ fn a_dropped_reservation_was_never_there() {
         set(&tenant, "k", "old");
         let before = tenant.stats();
         for written in [0, bytes / 2, bytes] {
-            let mut reservation = tenant.reserve(b"k", bytes, 0, None).unwrap();
+            let mut reservation = tenant.reserve(tenant.hashed(b"k"), bytes, 0, None).unwrap();
             reservation.append(&vec![b'x'; written]);
             drop(reservation);
             assert_eq!(text(&tenant, "k").as_deref(), Some("old"));
@@ -45,21 +45,33 @@ fn a_dropped_reservation_was_never_there() {
 fn a_commit_looks_at_what_there_is_then() {
     let tenant = Checked::new(MIB);
     let reserve = |value: &str| {
-        let mut reservation = tenant.reserve(b"k", value.len(), 0, None).unwrap();
+        let mut reservation = tenant.reserve(tenant.hashed(b"k"), value.len(), 0, None).unwrap();
         reservation.append(value.as_bytes());
         reservation
     };
     let (add, replace, cas) = (reserve("add"), reserve("replace"), reserve("cas"));
-    assert_eq!(replace.commit(Mode::Replace).unwrap(), Outcome::NotStored);
-    assert_eq!(cas.commit(Mode::Cas(1)).unwrap(), Outcome::NotFound);
+    assert_eq!(replace.commit(&Commit::new(Mode::Replace)).unwrap(), Outcome::NotStored);
+    assert_eq!(cas.commit(&Commit::new(Mode::Cas(1))).unwrap(), Outcome::NotFound);
     let number = set(&tenant, "k", "v");
-    assert_eq!(add.commit(Mode::Add).unwrap(), Outcome::NotStored);
-    assert_eq!(reserve("cas").commit(Mode::Cas(number + 1)).unwrap(), Outcome::Exists);
-    assert!(matches!(reserve("cas").commit(Mode::Cas(number)).unwrap(), Outcome::Stored { .. }));
+    assert_eq!(add.commit(&Commit::new(Mode::Add)).unwrap(), Outcome::NotStored);
+    assert_eq!(
+        reserve("cas").commit(&Commit::new(Mode::Cas(number + 1))).unwrap(),
+        Outcome::Exists
+    );
+    assert!(matches!(
+        reserve("cas").commit(&Commit::new(Mode::Cas(number))).unwrap(),
+        Outcome::Stored { .. }
+    ));
     assert_eq!(text(&tenant, "k").as_deref(), Some("cas"));
-    assert!(matches!(reserve("replace").commit(Mode::Replace).unwrap(), Outcome::Stored { .. }));
+    assert!(matches!(
+        reserve("replace").commit(&Commit::new(Mode::Replace)).unwrap(),
+        Outcome::Stored { .. }
+    ));
     tenant.delete(b"k");
-    assert!(matches!(reserve("add").commit(Mode::Add).unwrap(), Outcome::Stored { .. }));
+    assert!(matches!(
+        reserve("add").commit(&Commit::new(Mode::Add)).unwrap(),
+        Outcome::Stored { .. }
+    ));
     assert_eq!(text(&tenant, "k").as_deref(), Some("add"));
 }
 
@@ -67,7 +79,7 @@ fn a_commit_looks_at_what_there_is_then() {
 fn a_reservation_outlives_flush_eviction_and_expiry() {
     let tenant = Checked::new(MIB);
     let value = pattern(7, 60_000);
-    let mut reservation = tenant.reserve(b"k", value.len(), 0, None).unwrap();
+    let mut reservation = tenant.reserve(tenant.hashed(b"k"), value.len(), 0, None).unwrap();
     for (number, piece) in value.chunks(777).enumerate() {
         reservation.append(piece);
         for n in 0..200_u64 {
@@ -76,41 +88,67 @@ fn a_reservation_outlives_flush_eviction_and_expiry() {
         }
         tenant.advance_ms(10);
     }
-    assert!(matches!(reservation.commit(Mode::Set).unwrap(), Outcome::Stored { .. }));
+    assert!(matches!(reservation.commit(&Commit::new(Mode::Set)).unwrap(), Outcome::Stored { .. }));
     assert!(tenant.get(b"k", |item| item.value() == *value).unwrap());
 }
 
 #[test]
 fn what_is_committed_after_a_flush_is_there() {
     let tenant = Checked::new(MIB);
-    let mut reservation = tenant.reserve(b"k", 1, 0, None).unwrap();
+    let mut reservation = tenant.reserve(tenant.hashed(b"k"), 1, 0, None).unwrap();
     reservation.append(b"v");
     tenant.flush();
     tenant.maintain();
-    assert!(matches!(reservation.commit(Mode::Set).unwrap(), Outcome::Stored { .. }));
+    assert!(matches!(reservation.commit(&Commit::new(Mode::Set)).unwrap(), Outcome::Stored { .. }));
     assert_eq!(text(&tenant, "k").as_deref(), Some("v"));
+}
+
+#[test]
+fn one_of_several_tenants_cannot_reserve_all_there_is() {
+    let store = Checked::new(MIB);
+    let [one, other] = [(); 2].map(|()| store.store.add_tenant(Limits::NONE));
+    let reserve = |tenant: &Tenant, len| tenant.reserve(tenant.hashed(b"k"), len, 0, None);
+    // Each holds a segment of 8 KiB, and all together may hold 128 KiB.
+    let mut held = Vec::new();
+    let refused = loop {
+        match reserve(&one, 100) {
+            Ok(reservation) => held.push(reservation),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused, StoreError::TooMuchReserved { bytes: 101, limit: MIB / 16 });
+    assert_eq!(held.len(), 8);
+    held.push(reserve(&other, 60_000).unwrap());
+    held.clear();
+    // The largest item there may be takes all of it.
+    drop(reserve(&one, store.max_item_bytes() - 1).unwrap());
 }
 
 #[test]
 fn reservations_are_capped_and_given_back() {
     let tenant = Checked::new(MIB);
     for _ in 0..200 {
-        let held: Vec<_> = (0..2).map(|_| tenant.reserve(b"k", 60_000, 0, None).unwrap()).collect();
-        let refused = tenant.reserve(b"k", 60_000, 0, None).unwrap_err();
+        let held: Vec<_> =
+            (0..2).map(|_| tenant.reserve(tenant.hashed(b"k"), 60_000, 0, None).unwrap()).collect();
+        let refused = tenant.reserve(tenant.hashed(b"k"), 60_000, 0, None).unwrap_err();
         assert_eq!(refused, StoreError::TooMuchReserved { bytes: 60_001, limit: MIB / 8 });
         drop(held);
     }
     // Committed ones no longer count.
     for n in 0..200_u32 {
         let value = pattern(u64::from(n), 60_000);
-        let mut reservation = tenant.reserve(&n.to_be_bytes(), value.len(), 0, None).unwrap();
+        let mut reservation =
+            tenant.reserve(tenant.hashed(&n.to_be_bytes()), value.len(), 0, None).unwrap();
         reservation.append(&value);
-        assert!(matches!(reservation.commit(Mode::Set).unwrap(), Outcome::Stored { .. }));
+        assert!(matches!(
+            reservation.commit(&Commit::new(Mode::Set)).unwrap(),
+            Outcome::Stored { .. }
+        ));
         assert!(tenant.get(&n.to_be_bytes(), |item| item.value() == *value).unwrap());
     }
-    let refused = tenant.reserve(b"k", 200_000, 0, None).unwrap_err();
+    let refused = tenant.reserve(tenant.hashed(b"k"), 200_000, 0, None).unwrap_err();
     assert!(matches!(refused, StoreError::TooLarge { .. }));
-    assert_eq!(tenant.reserve(b"k", 60_000, 0, None).map(drop), Ok(()));
+    assert_eq!(tenant.reserve(tenant.hashed(b"k"), 60_000, 0, None).map(drop), Ok(()));
 }
 
 /// Slow senders of small values must not keep everybody else from storing.
@@ -120,7 +158,7 @@ fn many_small_reservations_leave_room_for_others() {
     let mut held = Vec::new();
     for n in 0..20_000_u64 {
         if n % 60 == 0 {
-            match tenant.reserve(&n.to_le_bytes(), 20, 0, None) {
+            match tenant.reserve(tenant.hashed(&n.to_le_bytes()), 20, 0, None) {
                 Ok(reservation) => held.push(reservation),
                 Err(StoreError::TooMuchReserved { .. }) => {}
                 Err(error) => panic!("{error}"),
@@ -135,5 +173,5 @@ fn many_small_reservations_leave_room_for_others() {
 #[should_panic(expected = "more than was reserved")]
 fn more_than_was_reserved_cannot_be_appended() {
     let tenant = Checked::new(MIB);
-    tenant.reserve(b"k", 1, 0, None).unwrap().append(b"ab");
+    tenant.reserve(tenant.hashed(b"k"), 1, 0, None).unwrap().append(b"ab");
 }

@@ -6,11 +6,15 @@
 //!
 //! `SHUTTLE_RUNS` says how many schedules of each kind are tried.
 
+#[allow(dead_code, reason = "shared by test programs that each use a part")]
+mod common;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use larder_store::{Arith, Clock, Config, Item, Mode, Outcome, Position, Store, Tenant};
+use common::{Checked, ms, pattern};
+use larder_store::{Arith, Commit, Item, Mode, Outcome, Position, Stale, Tenant, Write};
 use shuttle::thread::{self, JoinHandle};
 
 /// A store of a few segments of 8 KiB.
@@ -22,19 +26,23 @@ const EIGHTH: usize = 980;
 /// A value in four chunks.
 const CHUNKED: usize = 1500;
 
-struct Checked {
-    store: Store,
-    clock: Clock,
+fn small() -> Checked {
+    Checked::new(SMALL)
 }
 
-impl Checked {
-    fn new() -> Checked {
-        let clock = Clock::manual(1_000_000);
-        let store = Store::new(Config { clock: clock.clone(), ..Config::new(SMALL) }).unwrap();
-        Checked { store, clock }
-    }
-
+/// Threads that work on a store.
+trait Spawn {
     /// Runs `work` on another thread.
+    fn spawn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Tenant) -> T + Send + 'static,
+    ) -> JoinHandle<T>;
+
+    /// Does the work of taking back, on another thread, and stores other items in what it gains.
+    fn spawn_compaction(&self) -> JoinHandle<()>;
+}
+
+impl Spawn for Checked {
     fn spawn<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Tenant) -> T + Send + 'static,
@@ -43,7 +51,6 @@ impl Checked {
         thread::spawn(move || work(&tenant))
     }
 
-    /// Does the work of taking back, on another thread, and stores other items in what it gains.
     fn spawn_compaction(&self) -> JoinHandle<()> {
         let store = self.store.clone();
         thread::spawn(move || {
@@ -52,22 +59,6 @@ impl Checked {
                 set(store.tenant(), &format!("more{number}"), 7, EIGHTH);
             }
         })
-    }
-}
-
-impl std::ops::Deref for Checked {
-    type Target = Tenant;
-
-    fn deref(&self) -> &Tenant {
-        self.store.tenant()
-    }
-}
-
-impl Drop for Checked {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.store.validate().unwrap();
-        }
     }
 }
 
@@ -83,17 +74,11 @@ fn explore(test: fn()) {
 
 /// A value that is of this key, version and length only, in each of its parts.
 fn value(key: &[u8], version: u64, len: usize) -> Vec<u8> {
-    let mut state = key.iter().fold(version.wrapping_mul(0x9e37_79b9_7f4a_7c15), |state, byte| {
-        (state ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    let seed = key.iter().fold(version.wrapping_mul(0x9e37_79b9_7f4a_7c15), |seed, byte| {
+        (seed ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });
     let mut value = version.to_le_bytes().to_vec();
-    while value.len() < len {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        value.extend(state.to_le_bytes());
-    }
-    value.truncate(len.max(8));
+    value.extend(pattern(seed, len.saturating_sub(8)));
     value
 }
 
@@ -141,7 +126,7 @@ fn set_amid_waste(tenant: &Tenant, kept: &[&str], len: usize, ttl: Option<Durati
 #[test]
 fn a_get_that_races_overwrites_finds_one_version_or_the_next() {
     explore(|| {
-        let store = Checked::new();
+        let store = small();
         set(&store, "key", 0, 100);
         let writer = store.spawn(|tenant| {
             // Some of them in chunks, and so many that segments are used again.
@@ -173,7 +158,7 @@ fn a_get_that_races_overwrites_finds_one_version_or_the_next() {
 #[test]
 fn a_get_that_races_compaction_finds_the_item_where_it_was_or_is() {
     explore(|| {
-        let store = Checked::new();
+        let store = small();
         set_amid_waste(&store, &["a", "b", "c"], EIGHTH, None);
         let compaction = store.spawn_compaction();
         let reader = store.spawn(|tenant| {
@@ -198,7 +183,7 @@ fn a_get_that_races_compaction_finds_the_item_where_it_was_or_is() {
 #[test]
 fn a_value_in_chunks_stays_whole_while_they_move() {
     explore(|| {
-        let store = Checked::new();
+        let store = small();
         set_amid_waste(&store, &["a", "b", "c"], CHUNKED, None);
         let compaction = store.spawn_compaction();
         let reader = store.spawn(|tenant| {
@@ -217,7 +202,7 @@ fn a_value_in_chunks_stays_whole_while_they_move() {
 #[test]
 fn a_walk_that_races_compaction_meets_everything() {
     explore(|| {
-        let store = Checked::new();
+        let store = small();
         set_amid_waste(&store, &["a", "b", "c"], EIGHTH, None);
         let compaction = store.spawn_compaction();
         let walker = store.spawn(|tenant| {
@@ -243,7 +228,7 @@ fn a_walk_that_races_compaction_meets_everything() {
 #[test]
 fn readers_and_writers_of_a_full_store_meet_right_values_only() {
     explore(|| {
-        let store = Checked::new();
+        let store = small();
         for number in 0..130 {
             set(&store, &format!("key{number}"), 1, if number % 5 == 0 { CHUNKED } else { EIGHTH });
         }
@@ -271,7 +256,7 @@ fn readers_and_writers_of_a_full_store_meet_right_values_only() {
 #[test]
 fn a_flush_is_before_or_after_a_get_and_what_is_set_after_it_stays() {
     explore(|| {
-        let store = Checked::new();
+        let store = small();
         set_amid_waste(&store, &["key"], EIGHTH, None);
         let flusher = store.spawn(|tenant| {
             tenant.flush();
@@ -310,7 +295,7 @@ fn a_flush_is_before_or_after_a_get_and_what_is_set_after_it_stays() {
 #[test]
 fn a_set_that_races_a_flush_is_before_or_after_it() {
     explore(|| {
-        let store = Checked::new();
+        let store = small();
         let flushed = Arc::new(AtomicBool::new(false));
         let flusher = {
             let flushed = Arc::clone(&flushed);
@@ -341,16 +326,17 @@ fn a_set_that_races_a_flush_is_before_or_after_it() {
 #[test]
 fn a_reservation_that_races_a_flush_is_all_there_or_not_at_all() {
     explore(|| {
-        let store = Checked::new();
+        let store = small();
         let flushed = Arc::new(AtomicBool::new(false));
         let writers = [("a", 200), ("b", CHUNKED)].map(|(key, len)| {
             let flushed = Arc::clone(&flushed);
             store.spawn(move |tenant| {
                 let bytes = value(key.as_bytes(), 5, len);
-                let mut reservation = tenant.reserve(key.as_bytes(), len, 0, None).unwrap();
+                let mut reservation =
+                    tenant.reserve(tenant.hashed(key.as_bytes()), len, 0, None).unwrap();
                 bytes.chunks(300).for_each(|piece| reservation.append(piece));
                 let was_flushed = flushed.load(SeqCst);
-                let done = reservation.commit(Mode::Set).unwrap();
+                let done = reservation.commit(&Commit::new(Mode::Set)).unwrap();
                 assert!(matches!(done, Outcome::Stored { .. }));
                 was_flushed
             })
@@ -376,7 +362,7 @@ fn a_reservation_that_races_a_flush_is_all_there_or_not_at_all() {
 #[test]
 fn a_get_that_races_a_resize_of_the_index_misses_nothing() {
     explore(|| {
-        let store = Checked::new();
+        let store = small();
         // A page has room for 896 items and is replaced by two above 83 % of that.
         let key = |number: u64| format!("{number}");
         (0..740).for_each(|number| set(&store, &key(number), 1, 8));
@@ -426,7 +412,7 @@ fn a_get_that_races_a_resize_of_the_index_misses_nothing() {
 #[test]
 fn two_writers_of_a_key_leave_one_item() {
     explore(|| {
-        let store = Checked::new();
+        let store = small();
         let writers = [1, 2].map(|first| {
             store.spawn(move |tenant| {
                 for version in (first..9).step_by(2) {
@@ -448,7 +434,7 @@ fn two_writers_of_a_key_leave_one_item() {
 #[test]
 fn of_two_who_compare_and_store_one_wins() {
     explore(|| {
-        let store = Checked::new();
+        let store = small();
         set_amid_waste(&store, &["key"], EIGHTH, None);
         let cas = store.get(b"key", |item| item.cas()).unwrap();
         let compaction = store.spawn_compaction();
@@ -477,7 +463,7 @@ fn of_two_who_compare_and_store_one_wins() {
 #[test]
 fn of_two_who_want_to_replace_an_item_one_wins_while_it_moves() {
     explore(|| {
-        let store = Checked::new();
+        let store = small();
         set_amid_waste(&store, &["key"], EIGHTH, None);
         assert!(store.invalidate(b"key", None).unwrap());
         (0..8).for_each(|number| set(&store, &format!("seal{number}"), 1, EIGHTH));
@@ -506,7 +492,7 @@ fn of_two_who_want_to_replace_an_item_one_wins_while_it_moves() {
 #[test]
 fn what_two_add_is_the_sum() {
     explore(|| {
-        let store = Checked::new();
+        let store = small();
         store.set(b"number", b"40", 0, Some(Duration::from_secs(60))).unwrap();
         store.set(b"text", b"", 0, None).unwrap();
         let adders = [(); 2].map(|()| {
@@ -528,7 +514,7 @@ fn what_two_add_is_the_sum() {
 #[test]
 fn a_set_is_before_or_after_a_delete() {
     explore(|| {
-        let store = Checked::new();
+        let store = small();
         let writer = store.spawn(|tenant| set(tenant, "key", 1, 200));
         let deleter = store.spawn(|tenant| tenant.delete(b"key"));
         writer.join().unwrap();
@@ -550,7 +536,7 @@ fn a_set_is_before_or_after_a_delete() {
 #[test]
 fn a_new_expiry_is_kept_while_the_item_moves() {
     explore(|| {
-        let store = Checked::new();
+        let store = small();
         let minute = Some(Duration::from_secs(60));
         set_amid_waste(&store, &["a"], EIGHTH, minute);
         set_amid_waste(&store, &["b"], CHUNKED, None);
@@ -572,5 +558,66 @@ fn a_new_expiry_is_kept_while_the_item_moves() {
         assert_eq!(["a", "b"].map(|key| get(&store, key)), [Some(1); 2]);
         store.clock.advance(Duration::from_secs(20));
         assert_eq!(["a", "b"].map(|key| get(&store, key)), [None; 2]);
+    });
+}
+
+/// What changes a value keeps the TTL that is there when it does, not the one it saw.
+#[test]
+fn a_touch_beside_an_increment_is_not_lost() {
+    explore(|| {
+        let store = small();
+        store.set(b"key", b"1", 0, ms(1_000)).unwrap();
+        let touched = store.spawn(|tenant| assert_eq!(tenant.touch(b"key", ms(9_000)), Ok(true)));
+        let added = store.spawn(|tenant| assert_eq!(tenant.incr(b"key", 1), Ok(Arith::Value(2))));
+        touched.join().unwrap();
+        added.join().unwrap();
+        assert_eq!(store.get(b"key", |item| item.ttl()), Some(ms(9_000)));
+    });
+}
+
+/// Whoever stores an older value as stale meets one version or the next, and the TTL of that one.
+#[test]
+fn an_older_value_takes_the_ttl_of_what_it_replaces() {
+    explore(|| {
+        let store = small();
+        let first = store.store(Mode::Set, b"key", b"new", 0, None).unwrap();
+        let Outcome::Stored { cas } = first else { panic!("{first:?}") };
+        let touched = store.spawn(|tenant| assert_eq!(tenant.touch(b"key", ms(9_000)), Ok(true)));
+        let stored = store.spawn(move |tenant| {
+            let write = Write {
+                cas: Some(cas - 1),
+                stale_if_older: true,
+                ttl: ms(500),
+                ..Write::new(Mode::Set, b"old")
+            };
+            let stored = tenant.write(tenant.hashed(b"key"), &write).unwrap();
+            assert!(matches!(stored, Outcome::Stored { cas: now } if now > cas), "{stored:?}");
+        });
+        touched.join().unwrap();
+        stored.join().unwrap();
+        let seen = store.get(b"key", |item| (item.value().to_vec(), item.is_stale(), item.ttl()));
+        assert_eq!(seen, Some((b"old".to_vec(), true, ms(9_000))));
+    });
+}
+
+/// The right to replace goes to one, and not beyond the version it was given for.
+#[test]
+fn a_version_is_won_once_and_never_the_one_after_it() {
+    explore(|| {
+        let store = small();
+        store.set(b"key", b"1", 0, None).unwrap();
+        store.mark_stale(store.hashed(b"key"), &Stale::MARK).unwrap();
+        let ask = |tenant: &Tenant| {
+            let reading = |item: Item<'_>| (item.is_stale(), item.win());
+            tenant.get(b"key", reading).expect("it is always there")
+        };
+        let asked = [store.spawn(ask), store.spawn(ask)];
+        let replaced = store.spawn(|tenant| tenant.set(b"key", b"2", 0, None).unwrap());
+        replaced.join().unwrap();
+        let won = asked.map(|asked| asked.join().unwrap());
+        assert!(won.iter().filter(|(stale, won)| *stale && *won).count() <= 1, "{won:?}");
+        // Only who saw the new one may have won it.
+        let seen = store.get(b"key", |item| item.has_winner()).unwrap();
+        assert_eq!(seen, won.iter().any(|(stale, won)| !*stale && *won));
     });
 }

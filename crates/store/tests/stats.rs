@@ -64,7 +64,7 @@ fn what_was_stored_is_there_or_was_removed_for_one_reason() {
                 17 => drop(tenant.incr(&key, 1).unwrap()),
                 18 => tenant.advance_ms(next() % 20),
                 _ if step % 9_000 == 0 => tenant.flush(),
-                _ => drop(tenant.reserve(&key, 50, 0, None)),
+                _ => drop(tenant.reserve(tenant.hashed(&key), 50, 0, None)),
             }
         }
         // What is flushed is counted as its memory is taken back.

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Checked, MIB, numbers, set, text};
-use larder_store::{Limits, Mode, StoreError, Tenant};
+use larder_store::{Commit, Limits, Mode, StoreError, Tenant};
 
 fn fill(tenant: &Tenant, from: u64, count: u64) {
     for n in from..from + count {
@@ -138,13 +138,16 @@ fn a_handle_of_a_removed_tenant_stores_nothing_and_does_no_harm() {
     let store = Checked::new(2 * MIB);
     let tenant = store.store.add_tenant(Limits::NONE);
     fill(&tenant, 0, 5_000);
-    let mut reservation = tenant.reserve(b"k", 1, 0, None).unwrap();
+    let mut reservation = tenant.reserve(tenant.hashed(b"k"), 1, 0, None).unwrap();
     reservation.append(b"v");
     store.store.remove_tenant(&tenant);
     assert_eq!(tenant.get(&0_u64.to_be_bytes(), |_| ()), None);
     assert!(matches!(tenant.set(b"k", b"v", 0, None), Err(StoreError::NoRoom { .. })));
-    assert!(matches!(tenant.reserve(b"k", 1, 0, None), Err(StoreError::NoRoom { .. })));
-    let committed = reservation.commit(Mode::Set);
+    assert!(matches!(
+        tenant.reserve(tenant.hashed(b"k"), 1, 0, None),
+        Err(StoreError::NoRoom { .. })
+    ));
+    let committed = reservation.commit(&Commit::new(Mode::Set));
     assert!(matches!(committed, Err(StoreError::NoRoom { .. })), "{committed:?}");
     tenant.flush();
     store.store.remove_tenant(&tenant);

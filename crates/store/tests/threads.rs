@@ -5,10 +5,10 @@
 mod common;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{self, ScopedJoinHandle};
+use std::thread;
 
 use common::{Checked, MIB, cas_of, ms, numbers, set, text};
-use larder_store::{Arith, Config, Item, Limits, Mode, Outcome, StoreError, Tenant};
+use larder_store::{Arith, Commit, Config, Item, Limits, Mode, Outcome, StoreError, Tenant};
 
 const THREADS: u64 = 4;
 
@@ -72,7 +72,8 @@ fn every_value_read_is_whole_and_its_keys_and_tenants() {
         let stats = store.store.stats();
         assert!(stats.hits > 0 && stats.misses > 0 && stats.expired > 0, "{stats:?}");
         assert!(max_bytes > 2 * MIB || stats.evictions > 0, "{stats:?}");
-        assert_eq!(refused.into_inner(), 0, "nothing but a long wait for others is a reason");
+        // Only where somebody who reads, or makes room, does not run for long.
+        assert!(refused.into_inner() < stats.sets, "{stats:?}");
     }
 }
 
@@ -124,7 +125,7 @@ fn hammer(
             93 => tenant.invalidate(&name, ms(5_000)).map(drop),
             94 | 95 => {
                 let value = sealed(who, key, version, usize::try_from(next() % long).unwrap());
-                match tenant.reserve(&name, value.len(), flags, None) {
+                match tenant.reserve(tenant.hashed(&name), value.len(), flags, None) {
                     Ok(mut new) => {
                         let (first, last) = value.split_at(value.len() / 2);
                         new.append(first);
@@ -137,7 +138,7 @@ fn hammer(
             }
             96 => match reservation.take() {
                 // What could not be written as a whole is dropped.
-                Some(done) if done.missing() == 0 => done.commit(Mode::Set).map(drop),
+                Some(done) if done.missing() == 0 => done.commit(&Commit::new(Mode::Set)).map(drop),
                 _ => Ok(()),
             },
             97 if key < 8 => {
@@ -197,7 +198,8 @@ fn no_increment_and_no_cas_is_lost_to_relocation() {
         let count = || {
             let mut count = 0;
             while !done.load(Ordering::Relaxed) {
-                assert!(matches!(store.incr(b"incr", 1), Ok(Arith::Value(_))));
+                let incremented = until_there_is_room(|| store.incr(b"incr", 1));
+                assert!(matches!(incremented, Arith::Value(_)), "{incremented:?}");
                 while !add_one_by_cas(&store) {}
                 count += 1;
             }
@@ -208,8 +210,7 @@ fn no_increment_and_no_cas_is_lost_to_relocation() {
         for _ in 0..25_000 {
             // In no order, so that a part of every segment stays.
             let key = next() % 3_500;
-            let stored = store.set(&key.to_be_bytes(), &[b'c'; 100], 0, None);
-            assert!(stored.is_ok() || workers.iter().any(ScopedJoinHandle::is_finished));
+            until_there_is_room(|| store.set(&key.to_be_bytes(), &[b'c'; 100], 0, None));
         }
         done.store(true, Ordering::Relaxed);
         workers.into_iter().map(|worker| worker.join().unwrap()).sum::<u64>()
@@ -220,6 +221,16 @@ fn no_increment_and_no_cas_is_lost_to_relocation() {
     assert_eq!(text(&store, "cas"), Some(counted.to_string()));
 }
 
+/// Does it again as long as others, who are not running just now, keep all free memory from being used.
+fn until_there_is_room<T>(mut store: impl FnMut() -> Result<T, StoreError>) -> T {
+    loop {
+        match store() {
+            Err(StoreError::NoRoom { .. }) => thread::yield_now(),
+            stored => return stored.unwrap(),
+        }
+    }
+}
+
 fn add_one_by_cas(tenant: &Tenant) -> bool {
     let read = tenant.get(b"cas", |item| {
         let text = String::from_utf8(item.value().to_vec()).unwrap();
@@ -227,7 +238,8 @@ fn add_one_by_cas(tenant: &Tenant) -> bool {
     });
     let (number, cas) = read.expect("it is never evicted");
     let value = (number + 1).to_string();
-    let outcome = tenant.store(Mode::Cas(cas), b"cas", value.as_bytes(), 0, None).unwrap();
+    let outcome =
+        until_there_is_room(|| tenant.store(Mode::Cas(cas), b"cas", value.as_bytes(), 0, None));
     assert!(outcome != Outcome::Stored { cas }, "a new version has a new number");
     matches!(outcome, Outcome::Stored { .. })
 }
@@ -267,8 +279,10 @@ fn what_stays_is_found_at_all_times() {
         }
         done.store(true, Ordering::Relaxed);
     });
-    assert_eq!(store.stats().evictions, 0);
-    assert!(store.len() as u64 >= 60_000 + STAY);
+    // A new item finds no room in the index only where somebody who reads does not run for long.
+    let evictions = store.stats().evictions;
+    assert!(evictions < STAY, "{evictions}");
+    assert!(store.len() as u64 >= 60_000 + STAY - evictions);
 }
 
 /// What a thread stores after its own flush returned is there, whatever others flush before that.

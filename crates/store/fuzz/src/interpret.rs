@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use larder_store::{
-    Arith, Clock, Config, Limits, Mode, Outcome, Position, Reservation, Store, StoreError, Tenant,
+    Arith, Clock, Commit, Config, Limits, Mode, Outcome, Position, Reservation, Store, StoreError,
+    Tenant,
 };
 
 /// Steps of time and of TTLs: what the store counts in.
@@ -339,7 +340,12 @@ impl World {
         let (key, value, steps) = (bytes.key(), bytes.value(), bytes.steps());
         self.reserved = None;
         self.expected(side, &key);
-        match self.tenants[side].tenant.reserve(&key, value.len(), 9, ttl(steps)) {
+        match self.tenants[side].tenant.reserve(
+            self.tenants[side].tenant.hashed(&key),
+            value.len(),
+            9,
+            ttl(steps),
+        ) {
             Ok(reservation) => {
                 let expires = steps.map(|steps| self.now + steps);
                 let entry = Entry { value, flags: 9, expires };
@@ -360,7 +366,7 @@ impl World {
             return;
         }
         self.expected(side, &key);
-        match reservation.commit(Mode::Set) {
+        match reservation.commit(&Commit::new(Mode::Set)) {
             Ok(outcome) => {
                 assert!(matches!(outcome, Outcome::Stored { .. }));
                 self.put(side, key, entry);

@@ -50,7 +50,7 @@ pub(crate) use bucket::Bucket;
 pub(crate) use home::{At, Home};
 pub(crate) use resize::{Load, Step};
 pub(crate) use slot::Slot;
-pub(crate) use table::{Found, Table};
+pub(crate) use table::{Found, Place, Table};
 
 /// Buckets among which an item may lie: an aligned group.
 const GROUP: u32 = 128;

@@ -93,10 +93,15 @@ impl<P: Pages> Table<P> {
         items: &impl Items,
         lost: impl FnMut(Slot),
     ) -> Step {
-        if !self.is_moving() && self.wanted(load).is_none() {
+        if !self.is_to_resize(load) {
             return Step::Idle;
         }
         self.resize_step_locked(supply, load, items, lost)
+    }
+
+    /// Whether there is anything to do for [`resize_step`](Self::resize_step).
+    pub(crate) fn is_to_resize(&self, load: Load) -> bool {
+        self.is_moving() || self.wanted(load).is_some()
     }
 
     /// Whether a move to another size is under way.

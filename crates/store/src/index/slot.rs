@@ -4,8 +4,8 @@
 //! |---|---|
 //! | 0..40 | location, in units of 4 bytes from the start of the arena; of an item never 0 |
 //! | 40..42 | frequency |
-//! | 42..46 | flags: [`FETCHED`](Slot::FETCHED), [`CAS_KNOWN`](Slot::CAS_KNOWN), [`STALE`](Slot::STALE), [`WON`](Slot::WON) |
-//! | 46..48 | free |
+//! | 42..47 | flags: [`FETCHED`](Slot::FETCHED), [`CAS_KNOWN`](Slot::CAS_KNOWN), [`STALE`](Slot::STALE), [`WON`](Slot::WON), [`MARKED`](Slot::MARKED) |
+//! | 47 | free |
 //! | 48..64 | tag: the low 16 bits of the hash |
 //!
 //! A tag says only which slots are worth a look: whoever looks compares the key.
@@ -18,7 +18,7 @@ const FREQ_SHIFT: u32 = 40;
 const FREQ_MASK: u64 = 0b11 << FREQ_SHIFT;
 const LOCATION_MASK: u64 = (1 << FREQ_SHIFT) - 1;
 const TAG_SHIFT: u32 = 48;
-const FLAGS: u64 = Slot::FETCHED | Slot::CAS_KNOWN | Slot::STALE | Slot::WON;
+const FLAGS: u64 = Slot::FETCHED | Slot::CAS_KNOWN | Slot::STALE | Slot::WON | Slot::MARKED;
 
 impl Slot {
     /// No item.
@@ -31,6 +31,8 @@ impl Slot {
     pub(crate) const STALE: u64 = 1 << 44;
     /// Somebody has been told to recache the item.
     pub(crate) const WON: u64 = 1 << 45;
+    /// Whoever stored the item wants to be told so.
+    pub(crate) const MARKED: u64 = 1 << 46;
 
     /// The highest frequency.
     pub(crate) const MAX_FREQ: u8 = 3;
@@ -125,6 +127,6 @@ impl std::fmt::Debug for Slot {
         let Slot(word) = *self;
         let flags = (word & FLAGS) >> FREQ_SHIFT;
         let (tag, freq, location) = (self.tag(), self.freq(), self.location());
-        write!(f, "Slot({tag:04x} freq {freq} flags {flags:06b} at {location})")
+        write!(f, "Slot({tag:04x} freq {freq} flags {flags:07b} at {location})")
     }
 }

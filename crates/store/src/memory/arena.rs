@@ -9,6 +9,7 @@
 
 #![allow(unsafe_code, reason = "raw memory is handled here, and only here")]
 
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use crate::index::{Bucket, Group};
@@ -163,11 +164,27 @@ impl Arena {
         }
     }
 
-    /// Makes a segment all zero.
-    pub(crate) fn clear(&self, segment: SegmentId) {
-        for word in self.words(segment) {
+    /// Makes some bytes of a segment zero; they begin and end at multiples of 8.
+    pub(crate) fn clear(&self, segment: SegmentId, bytes: Range<usize>) {
+        for word in &self.words(segment)[bytes.start / 8..bytes.end / 8] {
             word.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// Gives the memory of a segment back to the system: it is taken anew, all zero, when it is next
+    /// written. Nobody may use the segment.
+    pub(crate) fn release(&self, segment: SegmentId) {
+        let start = self.checked(self.location(segment, 0), 0, self.segment_bytes());
+        #[cfg(all(target_os = "linux", not(miri)))]
+        // SAFETY: within the mapping (checked), of which what is in use is only what the atomics of the
+        // index and records say, and they say nothing of this segment. If the system refuses, the
+        // memory just stays.
+        let _ = unsafe {
+            let advice = rustix::mm::Advice::LinuxDontNeed;
+            rustix::mm::madvise(start.cast(), self.segment_bytes(), advice)
+        };
+        #[cfg(not(all(target_os = "linux", not(miri))))]
+        let _ = start;
     }
 
     /// Asks for the lines of a record that are read first.

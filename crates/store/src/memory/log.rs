@@ -107,13 +107,8 @@ fn bucket_end(bucket: usize) -> u32 {
 impl Shared {
     /// Takes the next bytes of an open segment for a record, which is pending then; `None` if there
     /// is no segment, or it is full.
-    pub(crate) fn take_from(
-        &self,
-        open: &mut Open,
-        len: usize,
-        align: usize,
-        expires: u32,
-    ) -> Option<Place> {
+    pub(crate) fn take_from(&self, open: &mut Open, need: Need) -> Option<Place> {
+        let Need { len, align, expires, .. } = need;
         let segment = open.segment?;
         // The location 0 is no item's: its slot could look like an empty one.
         let first = if segment == 0 { open.offset.max(4) } else { open.offset };
@@ -179,6 +174,17 @@ impl Stripes {
         }
         locked
     }
+}
+
+/// A record that needs a place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Need {
+    pub(crate) queue: Queue,
+    /// In bytes.
+    pub(crate) len: usize,
+    pub(crate) align: usize,
+    /// The tick at which it expires.
+    pub(crate) expires: u32,
 }
 
 /// Where a reserved record lies.

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! every record    0  kind and options   1  key length   2..4  value length
-//! an item         4..6   minute of the last access                  (atomic)
-//!                 8..12  tick at which it expires, if it may        (atomic)
+//! an item         4..6   minute of the last access; or, if it may expire,
+//!                 4..8   tick of the last access                    (atomic)
+//!                 8..12  tick at which it expires                   (atomic)
 //!                 then, each if present: flags 4, CAS number 8, long lengths 4 + 4,
 //!                 the table of chunks (atomic, 4 each), the key, the value if it has no chunks
 //! a chunk         4..8   its length   8..16  its item's hash   16..20  its number   20..  bytes
@@ -18,6 +19,7 @@
 
 use super::arena::{Arena, Location};
 use crate::sync::{AtomicU16, AtomicU32};
+use crate::time::minute;
 
 /// Expires never.
 pub(crate) const NEVER: u32 = u32::MAX;
@@ -32,14 +34,14 @@ pub(crate) const CHUNK_HEADER: usize = 20;
 pub(crate) const CHUNK_ALIGN: usize = 64;
 
 const KIND: u8 = 0b11;
-const ITEM: u8 = 0;
+const ITEM: usize = 0;
 const FILLER: u8 = 1;
 const CHUNK: u8 = 2;
-const EXPIRES: u8 = 1 << 2;
-const FLAGS: u8 = 1 << 3;
-const CAS: u8 = 1 << 4;
-const LONG: u8 = 1 << 5;
-const CHUNKED: u8 = 1 << 6;
+const EXPIRES: usize = 1 << 2;
+const FLAGS: usize = 1 << 3;
+const CAS: usize = 1 << 4;
+const LONG: usize = 1 << 5;
+const CHUNKED: usize = 1 << 6;
 
 /// The longest header: all options, without a table.
 const MAX_HEADER: usize = 12 + 4 + 8 + 8;
@@ -52,22 +54,19 @@ pub(crate) struct Meta {
     pub(crate) expires: u32,
     /// Its CAS number, where it is not the one its place gives.
     pub(crate) cas: Option<u64>,
-    /// The minute of its last access.
-    pub(crate) accessed: u16,
+    /// The tick of its last access; where it does not expire, as far as the [`minute`] tells.
+    pub(crate) accessed: u32,
 }
 
-/// Where the parts of an item lie, counted from its start.
+/// What says where the parts of an item lie. All fields are words: a byte among them leaves padding,
+/// and copying that makes the processor wait, which doubled what a lookup in a batch takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {
-    options: u8,
+    options: usize,
     pub(crate) key_len: usize,
     /// Of the whole value, in chunks or not.
     pub(crate) value_len: usize,
-    /// Where the header's options begin: flags, CAS number, long lengths.
-    options_at: usize,
-    pub(crate) key_at: usize,
-    /// Where the table begins, of so many chunks.
-    pub(crate) table_at: usize,
+    /// How many chunks it is cut into; 0: it is not.
     pub(crate) chunks: usize,
 }
 
@@ -100,15 +99,14 @@ impl Layout {
         // SAFETY: passed on.
         let first = unsafe { word(arena, at, 0) };
         let [options, key_len, low, high] = first;
+        let options = usize::from(options);
         if options & (LONG | CHUNKED) != 0 {
             // SAFETY: passed on.
             return unsafe { Layout::read_long(arena, at, options, sizes) };
         }
-        let options_at = options_at(options);
-        let key_at = options_at + flags_and_cas(options);
         let (key_len, value_len) =
             (usize::from(key_len), usize::from(u16::from_le_bytes([low, high])));
-        Layout { options, key_len, value_len, options_at, key_at, table_at: key_at, chunks: 0 }
+        Layout { options, key_len, value_len, chunks: 0 }
     }
 
     /// The same for one with long lengths.
@@ -117,7 +115,7 @@ impl Layout {
     ///
     /// As [`Layout::read`].
     #[inline(never)]
-    unsafe fn read_long(arena: &Arena, at: Location, options: u8, sizes: Sizes) -> Layout {
+    unsafe fn read_long(arena: &Arena, at: Location, options: usize, sizes: Sizes) -> Layout {
         let lengths = options_at(options) + flags_and_cas(options);
         // SAFETY: passed on.
         let [key_len, value_len] =
@@ -133,33 +131,41 @@ impl Layout {
     }
 
     #[inline]
-    fn from_lengths(options: u8, key_len: usize, value_len: usize, sizes: Sizes) -> Layout {
-        let options_at = options_at(options);
-        let mut table_at = options_at + flags_and_cas(options);
-        let mut chunks = 0;
-        let mut key_at = table_at;
-        if options & (LONG | CHUNKED) != 0 {
-            table_at = (table_at + 8).next_multiple_of(4);
-            key_at = table_at;
-            if options & CHUNKED != 0 {
-                chunks = value_len.div_ceil(sizes.chunk);
-                key_at += chunks * 4;
-            }
-        }
-        Layout { options, key_len, value_len, options_at, key_at, table_at, chunks }
+    fn from_lengths(options: usize, key_len: usize, value_len: usize, sizes: Sizes) -> Layout {
+        let chunks = if options & CHUNKED == 0 { 0 } else { value_len.div_ceil(sizes.chunk) };
+        Layout { options, key_len, value_len, chunks }
+    }
+
+    /// Where the header's options begin: flags, CAS number, long lengths.
+    #[inline]
+    fn options_at(&self) -> usize {
+        options_at(self.options)
+    }
+
+    /// Where the table of chunks begins.
+    #[inline]
+    fn table_at(&self) -> usize {
+        let end = self.options_at() + flags_and_cas(self.options);
+        if self.options & LONG == 0 { end } else { (end + 8).next_multiple_of(4) }
+    }
+
+    /// Where the key begins.
+    #[inline]
+    pub(crate) fn key_at(&self) -> usize {
+        self.table_at() + self.chunks * 4
     }
 
     /// The bytes of the item itself, without its chunks, up to the next record.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         let value = if self.chunks == 0 { self.value_len } else { 0 };
-        (self.key_at + self.key_len + value).next_multiple_of(4)
+        (self.key_at() + self.key_len + value).next_multiple_of(4)
     }
 
     /// Where the value begins in an item without chunks.
     #[inline]
     pub(crate) fn value_at(&self) -> usize {
-        self.key_at + self.key_len
+        self.key_at() + self.key_len
     }
 
     #[inline]
@@ -174,15 +180,16 @@ impl Layout {
     /// The caller has reserved [`len`](Self::len) bytes at `at` (see [`Arena::write`]).
     pub(crate) unsafe fn write(&self, arena: &Arena, at: Location, meta: &Meta, key: &[u8]) {
         let mut header = [0; MAX_HEADER];
-        header[0] = self.options;
+        header[0] = self.options as u8;
         header[1] = if self.options & LONG == 0 { self.key_len as u8 } else { 0 };
         header[2..4].copy_from_slice(&(self.value_len as u16).to_le_bytes());
-        header[4..6].copy_from_slice(&meta.accessed.to_ne_bytes());
+        header[4..6].copy_from_slice(&minute(meta.accessed).to_ne_bytes());
         if self.has_expiry() {
+            header[4..8].copy_from_slice(&meta.accessed.to_ne_bytes());
             header[8..12].copy_from_slice(&meta.expires.to_ne_bytes());
         }
-        let mut end = self.options_at;
-        let mut put = |present: u8, bytes: &[u8]| {
+        let mut end = self.options_at();
+        let mut put = |present: usize, bytes: &[u8]| {
             if self.options & present != 0 {
                 header[end..end + bytes.len()].copy_from_slice(bytes);
                 end += bytes.len();
@@ -195,7 +202,7 @@ impl Layout {
         // SAFETY: passed on.
         unsafe {
             arena.write(at, 0, &header[..end]);
-            arena.write(at, self.key_at, key);
+            arena.write(at, self.key_at(), key);
         }
     }
 
@@ -209,7 +216,7 @@ impl Layout {
             return 0;
         }
         // SAFETY: passed on.
-        u32::from_le_bytes(unsafe { word(arena, at, self.options_at) })
+        u32::from_le_bytes(unsafe { word(arena, at, self.options_at()) })
     }
 
     /// The CAS number written in the item at `at`, if it is.
@@ -238,7 +245,7 @@ impl Layout {
     }
 
     fn cas_at(&self) -> usize {
-        self.options_at + if self.options & FLAGS == 0 { 0 } else { 4 }
+        self.options_at() + if self.options & FLAGS == 0 { 0 } else { 4 }
     }
 
     /// The tick at which the item at `at` expires, to be read and changed; `None`: never.
@@ -250,7 +257,7 @@ impl Layout {
     /// Where chunk `number` of the item at `at` lies, in units of [`CHUNK_ALIGN`].
     pub(crate) fn chunk<'a>(&self, arena: &'a Arena, at: Location, number: usize) -> &'a AtomicU32 {
         debug_assert!(number < self.chunks);
-        arena.u32_at(at, self.table_at + number * 4)
+        arena.u32_at(at, self.table_at() + number * 4)
     }
 }
 
@@ -269,9 +276,16 @@ impl Sizes {
     }
 }
 
-/// The minute of an item's last access.
-pub(crate) fn accessed(arena: &Arena, at: Location) -> &AtomicU16 {
+/// The minute of an item's last access, if it does not expire.
+#[inline]
+pub(crate) fn accessed_minute(arena: &Arena, at: Location) -> &AtomicU16 {
     arena.u16_at(at, 4)
+}
+
+/// The tick of an item's last access, if it may expire.
+#[inline]
+pub(crate) fn accessed_tick(arena: &Arena, at: Location) -> &AtomicU32 {
+    arena.u32_at(at, 4)
 }
 
 /// A record as a scan of a segment meets it.
@@ -367,14 +381,14 @@ pub(crate) unsafe fn write_filler(arena: &Arena, at: Location, len: usize) {
 
 /// Where the options begin.
 #[inline]
-fn options_at(options: u8) -> usize {
-    if options & EXPIRES == 0 { 6 } else { 12 }
+fn options_at(options: usize) -> usize {
+    6 + (options & EXPIRES) / EXPIRES * 6
 }
 
 /// The bytes of flags and CAS number.
 #[inline]
-fn flags_and_cas(options: u8) -> usize {
-    usize::from(options & FLAGS) / 2 + usize::from(options & CAS) / 2
+fn flags_and_cas(options: usize) -> usize {
+    (options & (FLAGS | CAS)) / 2
 }
 
 /// Four bytes of a record.

@@ -4,9 +4,10 @@
 
 use super::arena::{Arena, Location};
 use super::record::{
-    CHUNK_ALIGN, CHUNK_HEADER, Layout, Meta, NEVER, Sizes, accessed as accessed_at,
+    CHUNK_ALIGN, CHUNK_HEADER, Layout, Meta, NEVER, Sizes, accessed_minute, accessed_tick,
 };
 use crate::sync::Ordering;
+use crate::time::{MINUTE, minute, minutes_since};
 
 /// An item that is there to stay for `'a`.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +36,7 @@ impl<'a> Stored<'a> {
     #[inline]
     pub(crate) fn key(&self) -> &'a [u8] {
         // SAFETY: published with the item, and there to stay (`new`).
-        unsafe { self.arena.bytes(self.at, self.layout.key_at, self.layout.key_len) }
+        unsafe { self.arena.bytes(self.at, self.layout.key_at(), self.layout.key_len) }
     }
 
     /// Whether this is its key.
@@ -68,17 +69,36 @@ impl<'a> Stored<'a> {
         expires.map(|expires| expires.store(tick, Ordering::Relaxed)).is_some()
     }
 
-    /// The minute of its last access.
+    /// When it was last accessed, as its header keeps it.
     #[inline]
-    pub(crate) fn accessed(&self) -> u16 {
-        accessed_at(self.arena, self.at).load(Ordering::Relaxed)
+    pub(crate) fn accessed(&self) -> Accessed {
+        Accessed(if self.layout.has_expiry() {
+            accessed_tick(self.arena, self.at).load(Ordering::Relaxed)
+        } else {
+            accessed_minute(self.arena, self.at).load(Ordering::Relaxed).into()
+        })
     }
 
-    /// Notes an access, at most once a minute.
+    /// Notes an access, at most once a minute. Returns the one before that is known.
     #[inline]
-    pub(crate) fn set_accessed(&self, minute: u16) {
-        if self.accessed() != minute {
-            accessed_at(self.arena, self.at).store(minute, Ordering::Relaxed);
+    pub(crate) fn set_accessed(&self, tick: u32) -> Accessed {
+        let last = self.accessed();
+        if self.layout.has_expiry() {
+            if tick.wrapping_sub(last.0) >= MINUTE {
+                accessed_tick(self.arena, self.at).store(tick, Ordering::Relaxed);
+            }
+        } else if u32::from(minute(tick)) != last.0 {
+            accessed_minute(self.arena, self.at).store(minute(tick), Ordering::Relaxed);
+        }
+        last
+    }
+
+    /// The ticks that have passed at a tick since an access to it.
+    pub(crate) fn idle(&self, accessed: Accessed, tick: u32) -> u32 {
+        if self.layout.has_expiry() {
+            tick.saturating_sub(accessed.0)
+        } else {
+            minutes_since(accessed.0, tick) * MINUTE
         }
     }
 
@@ -88,7 +108,7 @@ impl<'a> Stored<'a> {
             flags: self.flags(),
             expires: self.expires(),
             cas: self.written_cas(),
-            accessed: self.accessed(),
+            accessed: self.accessed().tick(self.layout.has_expiry()),
         }
     }
 
@@ -126,6 +146,17 @@ impl<'a> Stored<'a> {
         // SAFETY: chunks are published with their item, and moved ones before the table says so; a
         // chunk's old place stays as long as the item's would (`new`).
         self.chunks().map(move |(at, len)| unsafe { self.arena.bytes(at, CHUNK_HEADER, len) })
+    }
+}
+
+/// When an item was last accessed: a tick if it may expire, or else a minute. One word, because it is
+/// copied with every lookup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Accessed(u32);
+
+impl Accessed {
+    fn tick(self, is_tick: bool) -> u32 {
+        if is_tick { self.0 } else { self.0 * MINUTE + 1 }
     }
 }
 

@@ -54,7 +54,7 @@ impl Ghosts {
         items.div_ceil(per_segment).min(self.most as u64) as u32
     }
 
-    /// Adds a zeroed segment. The caller holds the tenant's reclaim lock.
+    /// Adds a segment that is all zero. The caller holds the tenant's reclaim lock.
     pub(crate) fn grow(&self, segment: SegmentId) {
         let pages = self.pages();
         self.entry(pages as usize).store(segment, Ordering::Relaxed);

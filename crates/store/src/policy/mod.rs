@@ -42,6 +42,12 @@ pub(crate) fn window(held: u32) -> usize {
     (held * WINDOW_PERCENT).div_ceil(100).max(1) as usize
 }
 
+/// Whether another use of the item changes nothing.
+#[inline]
+pub(crate) fn is_well_used(slot: Slot) -> bool {
+    slot == slot.with(Slot::FETCHED).with_freq(Slot::MAX_FREQ)
+}
+
 /// The slot of an item that has just been used. The use does not count in the window.
 #[inline]
 pub(crate) fn used(slot: Slot, counts: bool) -> Slot {
@@ -98,6 +104,8 @@ mod tests {
         }
         assert_eq!(verdict(Queue::Small, slot.freq()), Verdict::Keep(0));
         assert_eq!(verdict(Queue::Main, slot.freq()), Verdict::Keep(2));
+        assert!(is_well_used(slot) && used(slot, true) == slot);
+        assert!(!is_well_used(slot.with_freq(2)), "one use more counts");
         assert_eq!(verdict(Queue::Main, 0), Verdict::Drop);
     }
 

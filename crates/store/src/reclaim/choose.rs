@@ -1,22 +1,25 @@
 //! Which segment is taken back next.
 
-use std::sync::Arc;
-
-use super::{Reclaim, Victim, Why};
+use super::{Reclaim, STEP_BYTES, Victim, Why};
 use crate::memory::segment::{Queue, Segments, Usage};
 use crate::policy;
+use crate::queues::{GONE, Queues, Wasteful};
 use crate::store::Shared;
 use crate::sync::Ordering;
-use crate::tenant::{GONE, TenantState, Wasteful};
+use crate::tenant::TenantState;
+use crate::tenants::Seen;
 
 /// Segments looked at for one of which much has expired.
 const LOOKS: usize = 16;
 
+/// Segments taken from the lists of wasteful ones for one that still is.
+const MOST_POPPED: usize = 32;
+
 /// Tenants looked at for the one furthest over its floor.
-const SAMPLED: u32 = 4;
+const SAMPLED: usize = 4;
 
 /// The same for a tenant that is not beyond its own floor.
-const MOST_SAMPLED: u32 = 64;
+const MOST_SAMPLED: usize = 64;
 
 /// A tenant with fewer segments has no memory for ghosts.
 const FEWEST_FOR_GHOSTS: u32 = 12;
@@ -25,13 +28,15 @@ impl Shared {
     /// The next victim of a tenant: a wasteful segment, or the oldest of the queue that the policy
     /// says.
     pub(super) fn choose(&self, tenant: &TenantState, reclaim: &mut Reclaim) -> Option<Victim> {
-        self.choose_wasteful(tenant, reclaim)
-            .or_else(|| self.choose_oldest(tenant, reclaim))
-            .or_else(|| {
-                // Everything lies in open segments.
-                self.seal_open(tenant);
-                self.choose_oldest(tenant, reclaim)
-            })
+        let choose = |reclaim: &mut Reclaim| {
+            self.choose_wasteful(tenant, reclaim)
+                .or_else(|| self.evicts.then(|| self.choose_oldest(tenant, reclaim)).flatten())
+        };
+        choose(reclaim).or_else(|| {
+            // Everything lies in open segments.
+            self.seal_open(tenant);
+            choose(reclaim)
+        })
     }
 
     /// One of the segments with most waste, if there is one worth compacting.
@@ -49,25 +54,15 @@ impl Shared {
         });
         let mut wasteful = tenant.wasteful.lock();
         let tick = self.time.tick();
-        let all = queues.entries();
-        for _ in 0..LOOKS.min(all) {
-            queues.hand = (queues.hand + 1) % all;
-            let segment = queues.segment_at(queues.hand);
-            if segment != GONE
-                && self.segments.about(segment).stale_at.load(Ordering::Relaxed) <= tick
-            {
-                self.waste(segment, tick)
-                    .into_iter()
-                    .for_each(|class| wasteful.push(class, segment));
-            }
-        }
+        self.look_for_expired(&mut queues, &mut wasteful, tick);
         let (mut found, mut busy) = (None, Vec::new());
         wasteful.tidy(|class, segment| {
             self.segments.owner(segment).tenant() == tenant.id
                 && (self.segments.about(segment).usage().pending() > 0
                     || self.waste(segment, tick) == Some(class))
         });
-        while let Some((class, segment)) = wasteful.pop() {
+        for _ in 0..MOST_POPPED {
+            let Some((class, segment)) = wasteful.pop() else { break };
             let owner = self.segments.owner(segment);
             let about = self.segments.about(segment);
             // It may have been taken back since, and even be in use again.
@@ -90,6 +85,21 @@ impl Shared {
         // Somebody is writing into these: their turn comes again.
         busy.into_iter().for_each(|(class, segment)| wasteful.push(class, segment));
         found
+    }
+
+    /// Looks at a few segments, each time further on, and enlists those of which much has expired.
+    fn look_for_expired(&self, queues: &mut Queues, wasteful: &mut Wasteful, tick: u32) {
+        let all = queues.entries();
+        for _ in 0..LOOKS.min(all) {
+            queues.hand = (queues.hand + 1) % all;
+            let segment = queues.segment_at(queues.hand);
+            if segment != GONE
+                && self.segments.about(segment).stale_at.load(Ordering::Relaxed) <= tick
+                && let Some(class) = self.waste(segment, tick)
+            {
+                wasteful.push(class, segment);
+            }
+        }
     }
 
     /// The class of waste of a sealed segment nobody writes into.
@@ -188,22 +198,31 @@ impl Shared {
         }
     }
 
-    /// Of a few tenants, the one with most segments beyond its floor.
-    pub(super) fn furthest_over_floor(&self, tenant: &TenantState) -> Option<Arc<TenantState>> {
-        let tenants = self.tenants.lock();
-        let count = u32::try_from(tenants.len()).ok().filter(|count| *count > 0)?;
-        let start = self.shifting.next_sampled.fetch_add(MOST_SAMPLED, Ordering::Relaxed);
+    /// Of a few tenants, the one with most segments beyond its floor, if it has more than this one.
+    pub(super) fn furthest_over_floor<'a>(
+        &self,
+        seen: &'a Seen<'_>,
+        tenant: &TenantState,
+    ) -> Option<&'a TenantState> {
         // Who is guaranteed more must find somebody who is not.
         let samples = if tenant.over_floor() == 0 { MOST_SAMPLED } else { SAMPLED };
-        let sampled = (0..samples.min(count))
-            .map(|step| &tenants[(start.wrapping_add(step) % count) as usize]);
-        let furthest = sampled.max_by_key(|other| other.over_floor())?;
-        (furthest.over_floor() > tenant.over_floor()).then(|| Arc::clone(furthest))
+        let furthest = seen.sample(samples).max_by_key(|other| other.over_floor())?;
+        (furthest.over_floor() > tenant.over_floor()).then_some(furthest)
+    }
+
+    /// Clears some of the segment that was last taken for ghosts.
+    pub(super) fn clear_some(&self, reclaim: &mut Reclaim) {
+        let Some(segment) = reclaim.new_ghosts.last() else { return };
+        let rest = &mut reclaim.to_clear;
+        let end = rest.end.min(rest.start + STEP_BYTES);
+        self.arena.clear(*segment, rest.start..end);
+        rest.start = end;
     }
 
     /// Takes the ghosts of a removed tenant back.
     pub(crate) fn give_up_ghosts(&self, tenant: &TenantState) {
         let mut reclaim = tenant.reclaim.lock();
+        reclaim.to_clear = 0..0;
         let new = std::mem::take(&mut reclaim.new_ghosts);
         let all = std::iter::from_fn(|| tenant.ghosts.shrink()).chain(new);
         all.for_each(|segment| self.take_back(tenant, segment));
@@ -224,14 +243,17 @@ impl Shared {
         }
         if wanted > have + have / 4 {
             // All at once in the end: with each change what was remembered is forgotten.
-            if let Some(segment) = self.supply_zeroed(tenant) {
-                reclaim.new_ghosts.push(segment);
-            }
-            if reclaim.new_ghosts.len() >= (wanted - have) as usize {
-                reclaim.new_ghosts.drain(..).for_each(|segment| tenant.ghosts.grow(segment));
+            if reclaim.to_clear.is_empty() {
+                if reclaim.new_ghosts.len() >= (wanted - have) as usize {
+                    reclaim.new_ghosts.drain(..).for_each(|segment| tenant.ghosts.grow(segment));
+                } else if let Some(segment) = self.supply_for_ghosts(tenant) {
+                    reclaim.new_ghosts.push(segment);
+                    reclaim.to_clear = 0..self.arena.segment_bytes();
+                }
             }
         } else if let Some(segment) = reclaim.new_ghosts.pop() {
             // Not wanted any more.
+            reclaim.to_clear = 0..0;
             self.take_back(tenant, segment);
         } else if wanted < have / 3
             && let Some(segment) = tenant.ghosts.shrink()

@@ -3,13 +3,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::scan::Scan;
 use super::{Victim, Why};
 use crate::epoch::Pin;
 use crate::memory::arena::SegmentId;
 use crate::memory::segment::Queue;
+use crate::queues::GONE;
 use crate::store::Shared;
 use crate::sync::Ordering;
-use crate::tenant::{GONE, TenantState};
+use crate::tenant::TenantState;
 
 /// Segments of flushed tenants, whose items nobody finds any more but whose slots are still in the
 /// index.
@@ -86,7 +88,8 @@ impl Shared {
             flushed.current = self.next_flushed(&mut flushed);
         }
         let Some((tenant, mut victim)) = flushed.current.take() else { return false };
-        self.scan(pin, &tenant, &mut victim, None);
+        let (shared, victim_now) = (self, &mut victim);
+        Scan { shared, pin, tenant: &tenant, victim: victim_now, reclaim: None }.step();
         if victim.offset < victim.len {
             flushed.current = Some((tenant, victim));
         } else {
@@ -97,7 +100,7 @@ impl Shared {
     }
 
     fn next_flushed(&self, flushed: &mut Flushed) -> Option<(Arc<TenantState>, Victim)> {
-        for _ in 0..flushed.lists.len() {
+        for _ in 0..flushed.lists.len().min(super::STEP) {
             let (tenant, mut list) = flushed.lists.pop_front()?;
             let mut ready = None;
             for _ in 0..list.len().min(super::STEP) {

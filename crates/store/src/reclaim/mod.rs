@@ -9,16 +9,22 @@
 //! - *flush*: nobody may find its items any more, and their slots are taken out of the index.
 //!
 //! Writers pay for it: when memory is scarce each stores only after a step of at most [`STEP`]
-//! records, so that nobody waits long, and steps begin while a few segments are still free.
+//! records and [`STEP_BYTES`], so that nobody waits long, and steps begin while a few segments are
+//! still free. So an operation works some microseconds for others, beside what its own bytes take: one
+//! that stores much makes as much room.
 //!
 //! Locks are taken in this order: a tenant's `reclaim`; `flushed`; that of resizing the index, for
 //! which nobody waits; a home of the index; open segments, in the order of their stripes; a tenant's
 //! `queues`; its `wasteful`; the pool. The list of tenants may be locked under a home or before all
-//! of these, and nothing is locked under it.
+//! of these, and nothing is locked under it. What a thread has seen of that list (its sight) is locked
+//! before all others, and by that thread only.
 
 mod choose;
 mod flush;
 mod scan;
+
+use std::ops::Range;
+use std::sync::Arc;
 
 use crate::epoch::Pin;
 use crate::memory::arena::SegmentId;
@@ -30,9 +36,13 @@ use crate::sync::Ordering;
 use crate::tenant::TenantState;
 
 pub(crate) use flush::Flushed;
+use scan::Scan;
 
 /// Records looked at in one step.
 const STEP: usize = 32;
+
+/// A step ends once it has moved so many bytes: values may be large.
+const STEP_BYTES: usize = 16 * 1024;
 
 /// Tenants looked at in one piece of maintenance.
 const MOST_MAINTAINED: u32 = 64;
@@ -45,6 +55,31 @@ const MOST_STEPS: usize = 8;
 /// While memory is not scarce, one in so many writers cleans up after a flush.
 const CLEAN_EACH: u64 = 8;
 
+/// How a step is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// As the policy says.
+    Steady,
+    /// Room is needed at once: nothing is kept that had to be moved for that.
+    Urgent,
+}
+
+/// How much an operation moves of what others have stored: in proportion to what it stores itself, and
+/// so bounded, however large the items are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Allowance(u64);
+
+impl Allowance {
+    /// For one that stores so many bytes.
+    pub(crate) fn for_bytes(pin: &Pin<'_>, bytes: usize) -> Allowance {
+        Allowance(pin.worker.counters.moved() + 2 * (bytes + STEP_BYTES) as u64)
+    }
+
+    pub(crate) fn is_used_up(self, pin: &Pin<'_>) -> bool {
+        pin.worker.counters.moved() >= self.0
+    }
+}
+
 /// What a tenant's reclaim is at. Whoever has its lock reclaims.
 #[derive(Debug, Default)]
 pub(crate) struct Reclaim {
@@ -52,8 +87,10 @@ pub(crate) struct Reclaim {
     /// Open segments for what compaction gathers, of either queue. They are counted as pending, so
     /// that nobody takes them back while they are filled.
     gathering: [Open; 2],
-    /// Segments for ghosts, until there are enough of them.
+    /// Segments for ghosts, until there are enough of them; and the bytes of the last that are still to
+    /// be cleared.
     new_ghosts: Vec<SegmentId>,
+    to_clear: Range<usize>,
     /// Victims in a row that have yielded less than a segment of room together, and the room.
     fruitless: u32,
     gained: usize,
@@ -106,6 +143,11 @@ impl Reclaim {
         }
     }
 
+    /// Has everything in the next victims go, until a segment's room has been gained.
+    fn press(&mut self) {
+        self.fruitless = policy::MOST_FRUITLESS;
+    }
+
     /// Whether everything in the next victims goes, because nothing has been gained for too long.
     fn is_fruitless(&self) -> bool {
         self.fruitless >= policy::MOST_FRUITLESS
@@ -126,8 +168,10 @@ impl Shared {
         let is_scarce = || self.is_scarce() || tenant.is_near_ceiling();
         if is_scarce() {
             let steps = (1 + bytes / ROOM_A_STEP).min(MOST_STEPS);
+            let allowance = Allowance::for_bytes(pin, bytes);
             for _ in 0..steps {
-                if !self.reclaim_step(pin, tenant) || !is_scarce() {
+                let progressed = self.reclaim_step(pin, tenant, Pace::Steady);
+                if !progressed || !is_scarce() || allowance.is_used_up(pin) {
                     break;
                 }
             }
@@ -138,36 +182,42 @@ impl Shared {
     }
 
     /// Takes back a little, for a tenant that needs room. Returns whether there was anything to do.
-    pub(crate) fn reclaim_step(&self, pin: &Pin<'_>, tenant: &TenantState) -> bool {
+    pub(crate) fn reclaim_step(&self, pin: &Pin<'_>, tenant: &TenantState, pace: Pace) -> bool {
         if self.clean_flushed(pin) {
             return true;
         }
-        if tenant.is_near_ceiling() || self.tenant_count() == 1 {
-            return self.reclaim_from(pin, tenant);
+        if tenant.is_near_ceiling() || self.tenants.count() == 1 {
+            return self.reclaim_from(pin, tenant, pace);
         }
-        if let Some(other) = self.furthest_over_floor(tenant)
-            && self.reclaim_from(pin, &other)
+        let seen = self.tenants.seen(pin.worker);
+        if let Some(other) = self.furthest_over_floor(&seen, tenant)
+            && self.reclaim_from(pin, other, pace)
         {
             return true;
         }
         // What a tenant is guaranteed is not taken from it: somebody else has more.
-        tenant.over_floor() > 0 && self.reclaim_from(pin, tenant)
+        tenant.over_floor() > 0 && self.reclaim_from(pin, tenant, pace)
     }
 
-    fn reclaim_from(&self, pin: &Pin<'_>, tenant: &TenantState) -> bool {
+    fn reclaim_from(&self, pin: &Pin<'_>, tenant: &TenantState, pace: Pace) -> bool {
         // One thread reclaims for a tenant; the others need not wait for it.
         let Some(mut reclaim) = tenant.reclaim.try_lock() else { return false };
+        if pace == Pace::Urgent {
+            reclaim.press();
+        }
         if reclaim.victim.is_none() {
             reclaim.victim = self.choose(tenant, &mut reclaim);
             self.keep_ghosts(tenant, &mut reclaim);
         }
+        self.clear_some(&mut reclaim);
         self.scan_victim(pin, tenant, &mut reclaim)
     }
 
     /// Goes on with a tenant's victim.
     fn scan_victim(&self, pin: &Pin<'_>, tenant: &TenantState, reclaim: &mut Reclaim) -> bool {
         let Some(mut victim) = reclaim.victim.take() else { return false };
-        let progressed = self.scan(pin, tenant, &mut victim, Some(reclaim));
+        let scan = Scan { shared: self, pin, tenant, victim: &mut victim, reclaim: Some(reclaim) };
+        let progressed = { scan }.step();
         if victim.offset < victim.len {
             reclaim.victim = Some(victim);
         } else {
@@ -181,25 +231,35 @@ impl Shared {
     /// the next few tenants has any.
     pub(crate) fn maintain(&self) -> bool {
         let pin = self.epoch.pin();
-        if self.resize_index(&pin) || self.clean_flushed(&pin) {
+        if self.resize_index(&pin) || self.clean_flushed(&pin) || self.shrink(&pin) {
             return true;
         }
-        let looks = MOST_MAINTAINED.min(self.tenant_count());
+        let looks = MOST_MAINTAINED.min(self.tenants.count());
         (0..looks).any(|_| self.maintain_next(&pin))
+    }
+
+    /// Makes room that is to be taken out of use, and takes it, if the limit was lowered.
+    fn shrink(&self, pin: &Pin<'_>) -> bool {
+        self.pool.is_excessive()
+            && (self.withhold()
+                || (0..MOST_MAINTAINED.min(self.tenants.count())).any(|_| {
+                    let tenant = self.next_tenant().filter(|tenant| tenant.over_floor() > 0);
+                    tenant.is_some_and(|tenant| self.reclaim_from(pin, &tenant, Pace::Steady))
+                }))
     }
 
     /// Compacts a wasteful segment of the tenant whose turn it is.
     fn maintain_next(&self, pin: &Pin<'_>) -> bool {
-        let next = self.shifting.next_maintained.fetch_add(1, Ordering::Relaxed) as usize;
-        let tenant = {
-            let tenants = self.tenants.lock();
-            let Some(tenant) = tenants.get(next % tenants.len().max(1)) else { return false };
-            std::sync::Arc::clone(tenant)
-        };
+        let Some(tenant) = self.next_tenant() else { return false };
         let Some(mut reclaim) = tenant.reclaim.try_lock() else { return false };
         if reclaim.victim.is_none() {
             reclaim.victim = self.choose_wasteful(&tenant, &reclaim);
         }
         self.scan_victim(pin, &tenant, &mut reclaim)
+    }
+
+    /// The tenant whose turn it is.
+    fn next_tenant(&self) -> Option<Arc<TenantState>> {
+        self.tenants.nth(self.shifting.next_maintained.fetch_add(1, Ordering::Relaxed))
     }
 }

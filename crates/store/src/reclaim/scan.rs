@@ -1,168 +1,143 @@
 //! Looking at the records of a victim, and moving what stays.
 
-use super::{Reclaim, STEP, Victim, Why};
+use super::{Reclaim, STEP, STEP_BYTES, Victim, Why};
+use crate::draft::chunk_entry;
 use crate::epoch::Pin;
 use crate::index::{At, Home, Slot};
 use crate::memory::arena::Location;
-use crate::memory::log::Place;
-use crate::memory::record::{CHUNK_HEADER, Chunk, Record, chunk_record_len};
+use crate::memory::log::{Need, Place};
+use crate::memory::record::{
+    CHUNK_ALIGN, CHUNK_HEADER, Chunk, Record, chunk_record_len, write_filler,
+};
 use crate::memory::segment::Queue;
 use crate::memory::stored::Stored;
 use crate::policy::{self, Verdict};
+use crate::room::By;
 use crate::stats::Event;
 use crate::store::Shared;
 use crate::sync::Ordering;
 use crate::tenant::TenantState;
-use crate::write::chunk_entry;
+
+/// A step of looking through a victim.
+pub(super) struct Scan<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) pin: &'a Pin<'a>,
+    pub(super) tenant: &'a TenantState,
+    pub(super) victim: &'a mut Victim,
+    /// There unless the tenant was flushed.
+    pub(super) reclaim: Option<&'a mut Reclaim>,
+}
 
 /// A record that may still be referred to.
 #[derive(Clone, Copy)]
-enum Candidate {
-    Item { at: Location, hash: u64 },
-    Chunk { at: Location, chunk: Chunk },
+struct Candidate {
+    at: Location,
+    /// Of the key of its item.
+    hash: u64,
+    /// There if it is a chunk.
+    chunk: Option<Chunk>,
 }
 
 /// What is done with a live item.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Remove(Event),
     Haunt,
-    /// It moves to the young end of the main queue.
+    /// It moves to the young end of the main queue, with this frequency.
     Keep(u8),
     /// It moves as it is.
     Gather,
 }
 
-impl Shared {
-    /// Looks at the next records of a victim. `reclaim` is there unless the tenant was flushed. Returns
-    /// whether it got anywhere.
+impl Scan<'_> {
+    /// Looks at the next records, at most [`STEP`], until some [`STEP_BYTES`] have moved. Returns whether
+    /// it got anywhere.
+    pub(super) fn step(&mut self) -> bool {
+        let (start, kept) = (self.victim.offset, self.victim.kept);
+        let most = kept + STEP_BYTES;
+        for candidate in self.candidates().into_iter().flatten() {
+            let settled = self.victim.kept < most
+                && match candidate.chunk {
+                    None => self.settle_item(candidate),
+                    Some(chunk) => self.settle_chunk(candidate, chunk),
+                };
+            if !settled {
+                self.victim.offset = self.shared.arena.offset_of(candidate.at);
+                break;
+            }
+        }
+        self.pin.worker.counters.add_moved(self.victim.kept - kept);
+        self.victim.offset > start
+    }
+
+    /// The next records that are items or parts of items. Asks for what the index knows of them.
     #[allow(unsafe_code)]
-    pub(super) fn scan(
-        &self,
-        pin: &Pin<'_>,
-        tenant: &TenantState,
-        victim: &mut Victim,
-        mut reclaim: Option<&mut Reclaim>,
-    ) -> bool {
-        let start = victim.offset;
+    fn candidates(&mut self) -> [Option<Candidate>; STEP] {
+        let (shared, victim) = (self.shared, &mut *self.victim);
         let mut candidates = [None; STEP];
         for place in &mut candidates {
             if victim.offset >= victim.len {
                 break;
             }
-            let at = self.arena.location(victim.segment, victim.offset);
+            let at = shared.arena.location(victim.segment, victim.offset);
             // SAFETY: a sealed segment with nothing pending is records from start to end, and only
             // who has it as a victim gives it back.
-            let record = unsafe { Record::read(&self.arena, at, self.sizes) };
+            let record = unsafe { Record::read(&shared.arena, at, shared.sizes) };
             victim.offset += record.len();
             *place = match record {
                 Record::Item(_) => {
                     // SAFETY: as above.
-                    let hash = self.hash(tenant.id, unsafe { self.stored(at) }.key());
-                    Some(Candidate::Item { at, hash })
+                    let key = unsafe { shared.stored(at) }.key();
+                    Some(Candidate { at, hash: shared.hash(self.tenant.id, key), chunk: None })
                 }
-                Record::Chunk(chunk) => Some(Candidate::Chunk { at, chunk }),
+                Record::Chunk(chunk) => {
+                    Some(Candidate { at, hash: chunk.hash, chunk: Some(chunk) })
+                }
                 Record::Filler(_) => None,
             };
-            if let Some(
-                Candidate::Item { hash, .. } | Candidate::Chunk { chunk: Chunk { hash, .. }, .. },
-            ) = place
-            {
-                self.index.prefetch(*hash);
+            if let Some(Candidate { hash, .. }) = place {
+                shared.index.prefetch(*hash);
             }
         }
-        for candidate in candidates.into_iter().flatten() {
-            let reclaim = reclaim.as_deref_mut();
-            let (at, settled) = match candidate {
-                Candidate::Item { at, hash } => {
-                    (at, self.settle_item(pin, tenant, victim, reclaim, at, hash))
-                }
-                Candidate::Chunk { at, chunk } => {
-                    (at, self.settle_chunk(pin, tenant, victim, reclaim, at, chunk))
-                }
-            };
-            if !settled {
-                victim.offset = self.arena.offset_of(at);
-                break;
-            }
-        }
-        victim.offset > start
-    }
-
-    /// Whether what found no room to move to will find some soon: readers are still in all the
-    /// segments that are free, and nothing must be evicted for that.
-    fn awaits_room(&self) -> bool {
-        self.pool.available() > 0
+        candidates
     }
 
     /// Decides about an item, if it lives. Returns whether that could be done.
-    fn settle_item(
-        &self,
-        pin: &Pin<'_>,
-        tenant: &TenantState,
-        victim: &mut Victim,
-        reclaim: Option<&mut Reclaim>,
-        at: Location,
-        hash: u64,
-    ) -> bool {
-        let mut home = self.index.lock(hash);
+    fn settle_item(&mut self, Candidate { at, hash, .. }: Candidate) -> bool {
+        let (shared, pin) = (self.shared, self.pin);
+        let mut home = shared.index.lock(hash);
         let Some(found) = home.find(|slot| slot.location() == at) else { return true };
-        let item = self.stored_under_lock(found);
-        let mut fate = self.fate(tenant, victim, found.slot, &item);
-        if matches!(fate, Fate::Keep(_)) && reclaim.as_ref().is_some_and(|it| it.is_fruitless()) {
-            fate = Fate::Remove(Event::Evicted);
-        }
-        let tries = reclaim.is_some() && matches!(fate, Fate::Keep(_) | Fate::Gather);
-        let moved = match (&fate, reclaim) {
-            (Fate::Keep(freq), Some(_)) => {
-                self.move_item(pin, tenant, &mut home, found, &item, *freq, |len, expires| {
-                    self.try_allocate(tenant, Queue::Main, 0, len, 4, expires, true)
-                })
-            }
-            (Fate::Gather, Some(reclaim)) => self.move_item(
-                pin,
-                tenant,
-                &mut home,
-                found,
-                &item,
-                found.slot.freq(),
-                |len, expires| self.gather(tenant, victim, reclaim, len, 4, expires),
-            ),
-            _ => false,
-        };
-        if moved {
-            victim.kept += item.layout.len();
+        let item = shared.stored_under_lock(pin, found);
+        let fate = self.fate(found.slot, &item);
+        let moves = matches!(fate, Fate::Keep(_) | Fate::Gather);
+        if moves && self.move_item(&mut home, found, &item, fate) {
+            self.victim.kept += item.layout.len();
             return true;
         }
-        if tries && self.awaits_room() {
+        if moves && self.awaits_room() {
             return false;
         }
-        let last = home.remove(found);
-        drop(home);
-        pin.worker.counters.emptied_slot();
-        self.forget(tenant, &item);
-        let row = pin.worker.counters.of(tenant.id);
-        match fate {
-            Fate::Remove(event) if event != Event::Evicted => row.add(event, 1),
-            _ => row.evicted(last),
-        }
-        if matches!(fate, Fate::Haunt) {
-            tenant.ghosts.insert(&self.arena, hash);
+        let why = if let Fate::Remove(event) = fate { event } else { Event::Evicted };
+        shared.unlink(pin, self.tenant, home, found, why);
+        if fate == Fate::Haunt {
+            self.tenant.ghosts.insert(&shared.arena, hash);
         }
         true
     }
 
-    fn fate(&self, tenant: &TenantState, victim: &Victim, slot: Slot, item: &Stored<'_>) -> Fate {
-        let since = tenant.flushed_before.load(Ordering::Acquire);
-        if victim.why == Why::Flush || !self.segments.owner(victim.segment).is(tenant.id, since) {
+    fn fate(&self, slot: Slot, item: &Stored<'_>) -> Fate {
+        let Some(reclaim) = &self.reclaim else { return Fate::Remove(Event::Flushed) };
+        if self.is_flushed(self.victim.segment) {
             return Fate::Remove(Event::Flushed);
         }
-        if item.expires() <= self.time.tick() {
+        if item.expires() <= self.shared.time.tick() {
             return Fate::Remove(Event::Expired);
         }
-        if victim.why != Why::Eviction {
+        if self.victim.why != Why::Eviction {
             return Fate::Gather;
         }
-        match policy::verdict(victim.queue, slot.freq()) {
+        match policy::verdict(self.victim.queue, slot.freq()) {
+            Verdict::Keep(_) if reclaim.is_fruitless() => Fate::Remove(Event::Evicted),
             Verdict::Keep(freq) => Fate::Keep(freq),
             Verdict::Haunt => Fate::Haunt,
             Verdict::Drop => Fate::Remove(Event::Evicted),
@@ -170,157 +145,142 @@ impl Shared {
     }
 
     /// Moves an item whose home is locked; whether there was room.
-    #[allow(unsafe_code, clippy::too_many_arguments)]
-    fn move_item(
-        &self,
-        pin: &Pin<'_>,
-        tenant: &TenantState,
-        home: &mut Home<'_>,
-        found: At,
-        item: &Stored<'_>,
-        freq: u8,
-        allocate: impl FnOnce(usize, u32) -> Option<Place>,
-    ) -> bool {
+    #[allow(unsafe_code)]
+    fn move_item(&mut self, home: &mut Home<'_>, found: At, item: &Stored<'_>, fate: Fate) -> bool {
+        let shared = self.shared;
         let (mut meta, mut layout) = (item.meta(), item.layout);
         if found.slot.has(Slot::CAS_KNOWN) && meta.cas.is_none() {
             // The number goes along, now that its place does not give it any more.
-            meta.cas = Some(self.cas_of(item));
-            layout = layout.with_cas(self.sizes);
+            meta.cas = Some(shared.cas_of(item));
+            layout = layout.with_cas(shared.sizes);
         }
-        let Some(place) = allocate(layout.len(), meta.expires) else { return false };
-        // Looked at after the new place was had: a flush that does not cover the new segment has
-        // been seen by now.
-        let since = tenant.flushed_before.load(Ordering::Acquire);
-        let old_segment = self.arena.segment_of(item.at);
-        if !self.segments.owner(old_segment).is(tenant.id, since) {
-            self.give_up_place(place, layout.len());
-            return false;
-        }
+        let (queue, freq) = match fate {
+            Fate::Keep(freq) => (Queue::Main, freq),
+            _ => (self.victim.queue, found.slot.freq()),
+        };
+        let need = Need { queue, len: layout.len(), align: 4, expires: meta.expires };
+        let Some(place) = self.place(need, shared.arena.segment_of(item.at)) else { return false };
         // SAFETY: these bytes have just been reserved, as many as the layout says.
         unsafe {
-            layout.write(&self.arena, place.at, &meta, item.key());
+            layout.write(&shared.arena, place.at, &meta, item.key());
             if let Some(value) = item.value().as_slice() {
-                self.arena.write(place.at, layout.value_at(), value);
+                shared.arena.write(place.at, layout.value_at(), value);
             }
         }
         for (number, (at, _)) in item.chunks().enumerate() {
-            layout.chunk(&self.arena, place.at, number).store(chunk_entry(at), Ordering::Relaxed);
+            layout.chunk(&shared.arena, place.at, number).store(chunk_entry(at), Ordering::Relaxed);
         }
         home.update(found, |slot| slot.with_location(place.at).with_freq(freq));
-        self.segments.about(place.segment).publish_item();
-        self.segments.about(old_segment).remove_item(item.layout.len());
-        pin.worker.counters.of(tenant.id).add(Event::Relocated, 1);
+        shared.segments.about(place.segment).publish_item();
+        shared.segments.about(self.victim.segment).remove_item(item.layout.len());
+        self.pin.worker.counters.of(self.tenant.id).add(Event::Relocated, 1);
         true
     }
 
     /// Moves a chunk, if its item lives. Returns whether that could be done.
     #[allow(unsafe_code)]
-    fn settle_chunk(
-        &self,
-        pin: &Pin<'_>,
-        tenant: &TenantState,
-        victim: &mut Victim,
-        reclaim: Option<&mut Reclaim>,
-        at: Location,
-        chunk: Chunk,
-    ) -> bool {
-        let Some(reclaim) = reclaim else { return true };
-        let number = chunk.number as usize;
-        let mut home = self.index.lock(chunk.hash);
-        let since = tenant.flushed_before.load(Ordering::Acquire);
-        let found = home.find(|slot| {
-            let segment = self.arena.segment_of(slot.location());
-            // A flushed item's table may name places that are others' by now.
-            if !self.segments.owner(segment).is(tenant.id, since) {
+    fn settle_chunk(&mut self, Candidate { at, hash, .. }: Candidate, chunk: Chunk) -> bool {
+        if self.reclaim.is_none() {
+            return true;
+        }
+        let (shared, number) = (self.shared, chunk.number as usize);
+        let mut home = shared.index.lock(hash);
+        let Some(found) = home.find(|slot| self.has_chunk(slot, number, at)) else { return true };
+        let item = shared.stored_under_lock(self.pin, found);
+        let item_segment = shared.arena.segment_of(item.at);
+        let queue = match self.victim.why {
+            Why::Eviction => shared.queue_of(&item),
+            Why::Compaction { .. } | Why::Flush => self.victim.queue,
+        };
+        let len = chunk_record_len(chunk.len);
+        let need = Need { queue, len, align: CHUNK_ALIGN, expires: item.expires() };
+        let Some(place) = self.place(need, item_segment) else {
+            let flushed = self.is_flushed(item_segment);
+            if !flushed && self.awaits_room() {
                 return false;
             }
-            // SAFETY: read from the index under the lock of its home, or of another: the thread is
-            // pinned.
-            let item = unsafe { self.stored(slot.location()) };
-            item.chunk_at(number) == Some(at)
-        });
-        let Some(found) = found else { return true };
-        let item = self.stored_under_lock(found);
-        let bytes = chunk_record_len(chunk.len);
-        let item_segment = self.arena.segment_of(item.at);
-        let align = crate::memory::record::CHUNK_ALIGN;
-        let place = if victim.why == Why::Eviction {
-            let queue = self.segments.owner(item_segment).queue();
-            self.try_allocate(tenant, queue, 0, bytes, align, item.expires(), true)
-        } else {
-            self.gather(tenant, victim, reclaim, bytes, align, item.expires())
-        };
-        if place.is_none() && self.awaits_room() {
-            return false;
-        }
-        let since = tenant.flushed_before.load(Ordering::Acquire);
-        let flushed = !self.segments.owner(item_segment).is(tenant.id, since);
-        let Some(place) = place.filter(|_| !flushed) else {
-            if let Some(place) = place {
-                self.give_up_place(place, bytes);
-            }
             // The item cannot live without its chunk.
-            let last = home.remove(found);
-            drop(home);
-            pin.worker.counters.emptied_slot();
-            self.forget(tenant, &item);
-            let row = pin.worker.counters.of(tenant.id);
-            if flushed {
-                row.add(Event::Flushed, 1);
-            } else {
-                row.evicted(last);
-            }
+            let why = if flushed { Event::Flushed } else { Event::Evicted };
+            shared.unlink(self.pin, self.tenant, home, found, why);
             return true;
         };
-        // SAFETY: the old bytes are those of a victim (see `scan`), the new ones just reserved.
+        // SAFETY: the old bytes are those of a victim (see `candidates`), the new ones just reserved.
         unsafe {
-            chunk.write(&self.arena, place.at);
-            let bytes = self.arena.bytes(at, CHUNK_HEADER, chunk.len);
-            self.arena.write(place.at, CHUNK_HEADER, bytes);
+            chunk.write(&shared.arena, place.at);
+            let bytes = shared.arena.bytes(at, CHUNK_HEADER, chunk.len);
+            shared.arena.write(place.at, CHUNK_HEADER, bytes);
         }
-        let entry = item.layout.chunk(&self.arena, item.at, number);
+        let entry = item.layout.chunk(&shared.arena, item.at, number);
         entry.store(chunk_entry(place.at), Ordering::Release);
-        victim.kept += bytes;
-        self.segments.about(place.segment).publish_part();
+        self.victim.kept += len;
+        shared.segments.about(place.segment).publish_part();
         true
     }
 
+    /// Whether a slot is that of a live item whose chunk of this number lies at `at`.
+    #[allow(unsafe_code)]
+    fn has_chunk(&self, slot: Slot, number: usize, at: Location) -> bool {
+        // A flushed item's table may name places that are others' by now.
+        if self.is_flushed(self.shared.arena.segment_of(slot.location())) {
+            return false;
+        }
+        // SAFETY: read from the index under the lock of its home, or of another: the thread is
+        // pinned.
+        let item = unsafe { self.shared.stored(slot.location()) };
+        item.chunk_at(number) == Some(at)
+    }
+
+    /// Reserves bytes for what moves, of an item that lies in segment `of`; not if that was flushed.
+    #[allow(unsafe_code)]
+    fn place(&mut self, need: Need, of: u32) -> Option<Place> {
+        let place = match self.victim.why {
+            Why::Eviction => self.shared.try_allocate(self.tenant, need, By::Reclaim),
+            Why::Compaction { .. } | Why::Flush => self.gather(need),
+        }?;
+        // Looked at after the new place was had: a flush that does not cover the new segment has
+        // been seen by now.
+        if self.is_flushed(of) {
+            // SAFETY: just reserved, and not published.
+            unsafe { write_filler(&self.shared.arena, place.at, need.len) };
+            self.shared.segments.about(place.segment).give_up(need.len);
+            return None;
+        }
+        Some(place)
+    }
+
+    /// Whether a segment is not the tenant's any more, or was flushed.
+    fn is_flushed(&self, segment: u32) -> bool {
+        let since = self.tenant.flushed_before.load(Ordering::Acquire);
+        !self.shared.segments.owner(segment).is(self.tenant.id, since)
+    }
+
+    /// Whether what found no room to move to stays until it finds some: readers are still in all the
+    /// segments that are free, and nothing must be evicted for that; or nothing ever is.
+    fn awaits_room(&self) -> bool {
+        self.shared.pool.available() > 0 || !self.shared.evicts
+    }
+
     /// Reserves bytes for what a compaction gathers.
-    #[allow(clippy::too_many_arguments)]
-    fn gather(
-        &self,
-        tenant: &TenantState,
-        victim: &Victim,
-        reclaim: &mut Reclaim,
-        len: usize,
-        align: usize,
-        expires: u32,
-    ) -> Option<Place> {
-        let open = &mut reclaim.gathering[victim.queue as usize];
+    fn gather(&mut self, need: Need) -> Option<Place> {
+        let (shared, tenant, victim) = (self.shared, self.tenant, &*self.victim);
+        let open = &mut self.reclaim.as_mut()?.gathering[victim.queue as usize];
         loop {
-            if let Some(place) = self.take_from(open, len, align, expires) {
+            if let Some(place) = shared.take_from(open, need) {
                 return Some(place);
             }
-            if let Some(sealed) = open.seal(&self.segments) {
-                self.end_gathering(tenant, sealed);
+            if let Some(sealed) = open.seal(&shared.segments) {
+                shared.end_gathering(tenant, sealed);
             }
-            let segment = self.supply(tenant, true)?;
-            self.segments.open(segment, tenant.id, victim.queue);
-            self.segments.about(segment).reserve();
-            open.begin(segment, self.time.tick());
+            let segment = shared.supply(tenant, By::Reclaim)?;
+            shared.segments.open(segment, tenant.id, victim.queue);
+            shared.segments.about(segment).reserve();
+            open.begin(segment, shared.time.tick());
             let mut queues = tenant.queues.lock();
             let place = match victim.why {
                 Why::Compaction { place } => queues.put(victim.queue, place, segment),
                 Why::Eviction | Why::Flush => queues.push(victim.queue, segment),
             };
-            self.segments.about(segment).place.store(place, Ordering::Relaxed);
+            shared.segments.about(segment).place.store(place, Ordering::Relaxed);
         }
-    }
-
-    #[allow(unsafe_code)]
-    fn give_up_place(&self, place: Place, len: usize) {
-        // SAFETY: just reserved by the caller, and not published.
-        unsafe { crate::memory::record::write_filler(&self.arena, place.at, len) };
-        self.segments.about(place.segment).give_up(len);
     }
 }

@@ -31,17 +31,18 @@ pub(crate) fn yield_now() {
     std::thread::yield_now();
 }
 
-/// Waits for others, who may have been descheduled: first gives them the processor, then some time.
-/// `turn` counts the calls.
+/// Waits a moment for others: for what they do in passing first, then lets them run. `turn` counts the
+/// calls.
 pub(crate) fn wait(turn: usize) {
     if cfg!(feature = "shuttle") {
         // No time passes there: the others get the more turns the longer this one has waited.
-        return (0..=turn).for_each(|_| yield_now());
+        (0..=turn).for_each(|_| yield_now());
+    } else if turn < SPINS {
+        (0..64).for_each(|_| std::hint::spin_loop());
+    } else {
+        yield_now();
     }
-    let micros = match turn {
-        0..100 => return yield_now(),
-        100..120 => 100,
-        _ => 1_000,
-    };
-    std::thread::sleep(std::time::Duration::from_micros(micros));
 }
+
+/// Waits without letting others run.
+const SPINS: usize = 8;

@@ -12,7 +12,7 @@ fn metas() -> impl Iterator<Item = Meta> {
             [None, Some(1), Some(u64::MAX)].into_iter().map(move |cas| (flags, expires, cas))
         })
     });
-    all.map(|(flags, expires, cas)| Meta { flags, expires, cas, accessed: 513 })
+    all.map(|(flags, expires, cas)| Meta { flags, expires, cas, accessed: 600 * 513 + 1 })
 }
 
 /// Fills a segment with something that is no record.
@@ -99,9 +99,9 @@ fn a_touch_and_an_access_change_nothing_else() {
             Stored::new(&arena, 4, sizes)
         };
         assert_eq!(stored.set_expires(99), meta.expires != NEVER);
-        stored.set_accessed(42);
+        stored.set_accessed(600 * 642 + 1);
         let expires = if meta.expires == NEVER { NEVER } else { 99 };
-        assert_eq!(stored.meta(), Meta { expires, accessed: 42, ..meta });
+        assert_eq!(stored.meta(), Meta { expires, accessed: 600 * 642 + 1, ..meta });
         assert_eq!((stored.key(), stored.value().as_slice()), (&b"key"[..], Some(&b"value"[..])));
     }
 }
