@@ -1,8 +1,8 @@
 //! The memcached protocols without any I/O: text, meta and binary.
 //!
 //! Bytes go in and out of buffers that the caller owns; this crate never touches a socket, a clock
-//! or a thread. It holds the client direction: [`Codec::encode`] turns a [`Command`] into request
-//! bytes, [`Codec::parse`] turns reply bytes into an [`Answer`].
+//! or a thread. In the client direction [`Codec::encode`] turns a [`Command`] into request bytes, and
+//! [`Codec::parse`] turns reply bytes into an [`Answer`]; the server direction is [`server`].
 //!
 //! What must stay true:
 //!
@@ -26,6 +26,7 @@ mod key;
 mod line;
 mod meta;
 mod reply;
+pub mod server;
 mod text;
 
 pub use binary::sasl;

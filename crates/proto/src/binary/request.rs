@@ -7,7 +7,7 @@ use super::{HEADER_LEN, MAGIC_REQUEST, opcode};
 use crate::command::{Command, Direction, StoreMode};
 
 /// The expiry that tells incr and decr not to create the item.
-const DO_NOT_CREATE: u32 = 0xffff_ffff;
+pub(crate) const DO_NOT_CREATE: u32 = 0xffff_ffff;
 
 /// The parts of one request.
 #[derive(Debug, Default)]
