@@ -1,0 +1,523 @@
+//! A connection: a socket, perhaps TLS over it, and a session. The socket is read and written here.
+//!
+//! A turn is one read and one write. What was read lies in the worker's buffer; only what was not used of it
+//! is kept, in a buffer of the connection's own, which exists while there is something to keep. What the
+//! socket does not take of the replies is copied to another, and nothing is read until the client has
+//! taken it. So a reference into the store never outlives a turn, as it would if large values were pinned
+//! until a slow reader has them: the copy is of one batch's replies at most.
+//!
+//! Both buffers are charged to the node's budget. A connection that cannot be charged is closed; a worker
+//! closes the slowest readers before it comes to that.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use larder_store::HashedKey;
+use rustix::event::epoll::EventFlags;
+use rustix::fd::OwnedFd;
+use rustix::net::Shutdown;
+use rustls::{HandshakeKind, ServerConnection};
+
+use crate::budget::{Budget, Buffer, NoBudget};
+use crate::connections::{Info, Waiting};
+use crate::counters::Count;
+use crate::cx::CloseReason;
+use crate::desk::Desk;
+use crate::node::tick;
+use crate::output::Room;
+use crate::session::{Next, Session, Turn, Wanted};
+use crate::socket::{self, READ, Sink};
+
+/// What was kept of the input is put before what is read next, in the worker's buffer, up to this; what is
+/// more stays where it is and has it read behind.
+const CARRY: usize = 16 * 1024;
+
+/// Read ahead at once, in bytes.
+pub(crate) const AHEAD: usize = 2048;
+
+/// A client that is waited for has to send or take so many bytes a millisecond, on average, once the first
+/// deadline is over.
+const LEAST_BYTES_A_MS: usize = 16;
+
+/// How long a client has to see that it was closed, in milliseconds.
+const LINGER_MS: u64 = 1000;
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    socket: OwnedFd,
+    tls: Option<Box<ServerConnection>>,
+    session: Session,
+    /// What was read and not used.
+    input: Buffer,
+    /// Replies that the socket did not take.
+    unsent: Buffer,
+    budget: Arc<Budget>,
+    pub(crate) info: Arc<Info>,
+    /// In the table of connections.
+    pub(crate) number: u64,
+    phase: Phase,
+    /// Whether the client has said that it sends no more.
+    ended: bool,
+    /// Whether the server stops.
+    stopping: bool,
+    /// Whether more was last read than is read ahead.
+    reads_much: bool,
+    /// Since when the client is waited for, by the worker's clock; put later by what it sends or takes.
+    since: Option<u64>,
+    /// What epoll was asked to tell.
+    pub(crate) interest: EventFlags,
+    /// Whether it is to have another turn without an event.
+    pub(crate) ready: bool,
+}
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// In the middle of it, or in the handshake.
+    Open,
+    /// It is closed when the replies are sent.
+    Closing(CloseReason),
+    /// Everything is sent; what the client still sends is thrown away, so that it does not lose the last
+    /// replies to a reset.
+    Lingering(CloseReason),
+}
+
+/// What a worker gives a connection for a turn.
+pub(crate) struct Means<'w> {
+    pub(crate) desk: &'w mut Desk,
+    /// For reading the socket into.
+    pub(crate) receive: &'w mut Vec<u8>,
+    /// For reading TLS records into.
+    pub(crate) records: &'w mut Vec<u8>,
+    /// By the worker's clock, in milliseconds.
+    pub(crate) now: u64,
+}
+
+/// How long is waited for a client.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadlines {
+    pub(crate) request_ms: u64,
+    pub(crate) idle_ms: Option<u64>,
+}
+
+/// Whether a connection stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Stays,
+    Gone(CloseReason),
+}
+
+/// What came of a turn: how much the client sent or took.
+type Moved = usize;
+
+impl Connection {
+    pub(crate) fn new(
+        socket: OwnedFd,
+        tls: Option<Box<ServerConnection>>,
+        session: Session,
+        budget: Arc<Budget>,
+        info: Arc<Info>,
+        number: u64,
+    ) -> Connection {
+        let mut connection = Connection {
+            socket,
+            tls,
+            session,
+            input: Buffer::default(),
+            unsent: Buffer::default(),
+            budget,
+            info,
+            number,
+            phase: Phase::Open,
+            ended: false,
+            stopping: false,
+            reads_much: false,
+            since: None,
+            interest: EventFlags::IN,
+            ready: false,
+        };
+        // For the handshake, or the login.
+        connection.note_waiting(0, connection.info.last_active());
+        connection
+    }
+
+    /// Reads, answers and writes, once each.
+    pub(crate) fn turn(&mut self, events: EventFlags, means: &mut Means<'_>) -> Fate {
+        let mut moved = 0;
+        let fate = self.advance(events, means, &mut moved);
+        if fate == Fate::Stays {
+            self.note_waiting(moved, means.now);
+        }
+        fate
+    }
+
+    /// Reads into `buffer`, if requests are all that can be there: then what they ask for can be fetched
+    /// while others read theirs. What was read has to be [taken](Self::turn_with) next.
+    pub(crate) fn read_ahead(
+        &mut self,
+        events: EventFlags,
+        buffer: &mut [u8],
+    ) -> Option<Result<usize, CloseReason>> {
+        let reads = events == EventFlags::IN
+            && self.phase == Phase::Open
+            && !self.ready
+            && !self.reads_much
+            && self.tls.is_none()
+            && self.input.is_empty()
+            && self.unsent.is_empty();
+        reads.then(|| socket::receive_into(&self.socket, buffer, &mut self.ended))
+    }
+
+    /// The key that the first request of what was read is about.
+    pub(crate) fn first_key<'b>(&self, bytes: &'b [u8]) -> Option<HashedKey<'b>> {
+        self.session.first_key(bytes)
+    }
+
+    /// A turn with what was read ahead.
+    pub(crate) fn turn_with(&mut self, bytes: &[u8], means: &mut Means<'_>) -> Fate {
+        let mut moved = bytes.len();
+        self.note_read(bytes.len());
+        self.reads_much = bytes.len() == AHEAD;
+        let fate = match self.process(bytes, means, &mut moved) {
+            Err(reason) => Fate::Gone(reason),
+            Ok(turn) => match self.input.replace(&self.budget, &bytes[turn.used..]) {
+                Ok(()) => self.after(turn, true, means.now),
+                Err(NoBudget) => Fate::Gone(CloseReason::SlowRequest),
+            },
+        };
+        if fate == Fate::Stays {
+            self.note_waiting(moved, means.now);
+        }
+        fate
+    }
+
+    /// The server stops: what has come is answered, then it is closed.
+    pub(crate) fn stop(&mut self, means: &mut Means<'_>) -> Fate {
+        self.stopping = true;
+        if self.is_handshaking() {
+            return Fate::Gone(CloseReason::Shutdown);
+        }
+        self.turn(EventFlags::IN, means)
+    }
+
+    fn advance(&mut self, events: EventFlags, means: &mut Means<'_>, moved: &mut Moved) -> Fate {
+        // What was read already comes before what can be read now.
+        let mut reads = !std::mem::take(&mut self.ready)
+            && events.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR);
+        if self.has_unsent() {
+            match self.send_unsent(moved) {
+                Err(reason) => return Fate::Gone(reason),
+                Ok(Room::Full) => return Fate::Stays,
+                Ok(Room::Free) => reads = self.is_handshaking(),
+            }
+        }
+        match self.phase {
+            Phase::Open => self.work(reads, means, moved),
+            Phase::Closing(reason) => self.close(reason, means.now),
+            Phase::Lingering(reason) => self.discard(reason, means),
+        }
+    }
+
+    /// Has the session process what was kept, and what can be read if `reads`.
+    fn work(&mut self, reads: bool, means: &mut Means<'_>, moved: &mut Moved) -> Fate {
+        let before = *moved;
+        let mut input = std::mem::take(&mut self.input);
+        let worked = if input.bytes().len() <= CARRY {
+            self.work_in_front(&mut input, reads, means, moved)
+        } else {
+            self.work_behind(&mut input, reads, means, moved)
+        };
+        self.input = input;
+        match worked {
+            Err(reason) => Fate::Gone(reason),
+            Ok(turn) => self.after(turn, *moved > before, means.now),
+        }
+    }
+
+    /// Puts what was kept into the worker's buffer, before what comes.
+    fn work_in_front(
+        &mut self,
+        input: &mut Buffer,
+        reads: bool,
+        means: &mut Means<'_>,
+        moved: &mut Moved,
+    ) -> Result<Turn, CloseReason> {
+        let mut receive = std::mem::take(means.receive);
+        receive.clear();
+        receive.extend_from_slice(input.bytes());
+        let worked = self.fill_and_process(&mut receive, 0, reads, means, moved);
+        let worked = worked.and_then(|turn| {
+            let kept = input.replace(&self.budget, &receive[turn.used..]);
+            kept.map(|()| turn).map_err(|NoBudget| CloseReason::SlowRequest)
+        });
+        *means.receive = receive;
+        worked
+    }
+
+    /// Reads what comes behind what was kept.
+    fn work_behind(
+        &mut self,
+        input: &mut Buffer,
+        reads: bool,
+        means: &mut Means<'_>,
+        moved: &mut Moved,
+    ) -> Result<Turn, CloseReason> {
+        if reads {
+            let room = input.reserve(&self.budget, READ);
+            room.map_err(|NoBudget| CloseReason::SlowRequest)?;
+        }
+        let done = input.done();
+        let worked = self.fill_and_process(input.vec(), done, reads, means, moved);
+        // A TLS record may have been waiting for its end.
+        let accounted = input.account(&self.budget);
+        let turn = worked?;
+        input.consume(&self.budget, turn.used);
+        accounted.map(|()| turn).map_err(|NoBudget| CloseReason::SlowRequest)
+    }
+
+    /// Reads once, behind what is in `bytes`, and has the session process what is there after the first
+    /// `done`.
+    fn fill_and_process(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        done: usize,
+        reads: bool,
+        means: &mut Means<'_>,
+        moved: &mut Moved,
+    ) -> Result<Turn, CloseReason> {
+        if reads {
+            let read = self.fill(bytes, means)?;
+            *moved += read;
+            self.note_read(read);
+            self.reads_much = read >= AHEAD;
+        }
+        self.process(&bytes[done..], means, moved)
+    }
+
+    /// Has the session process bytes.
+    fn process(
+        &mut self,
+        bytes: &[u8],
+        means: &mut Means<'_>,
+        moved: &mut Moved,
+    ) -> Result<Turn, CloseReason> {
+        let tls = self.tls.as_deref_mut();
+        let mut sink = Sink::new(&self.socket, tls, &mut self.unsent, &self.budget);
+        let turn = self.session.process(bytes, means.desk, &mut sink);
+        let written = sink.finish()?;
+        *moved += written;
+        self.session.access().counters.add(Count::BytesWritten, written as u64);
+        Ok(turn)
+    }
+
+    /// Notes that the client has sent something.
+    fn note_read(&mut self, read: usize) {
+        if read > 0 {
+            self.session.access().counters.add(Count::BytesRead, read as u64);
+        }
+    }
+
+    /// Reads once; returns how many bytes came off the socket.
+    fn fill(&mut self, bytes: &mut Vec<u8>, means: &mut Means<'_>) -> Result<usize, CloseReason> {
+        let Some(tls) = &mut self.tls else {
+            return socket::receive(&self.socket, bytes, &mut self.ended);
+        };
+        means.records.clear();
+        let read = socket::receive(&self.socket, means.records, &mut self.ended)?;
+        let was_handshaking = tls.is_handshaking();
+        let opened = socket::open_records(tls, means.records, bytes, &mut self.ended);
+        // If it failed, this tells the client why.
+        let sent = socket::send_records(&self.socket, tls);
+        let tally = &means.desk.node.tally;
+        if opened.is_err() {
+            let later = &tally.ssl_proto_errors;
+            tick(if was_handshaking { &tally.ssl_handshake_errors } else { later });
+            return Err(CloseReason::Tls);
+        }
+        sent?;
+        let is_new = was_handshaking && !tls.is_handshaking();
+        if is_new && tls.handshake_kind() != Some(HandshakeKind::Resumed) {
+            tick(&tally.ssl_new_sessions);
+        }
+        Ok(read)
+    }
+
+    /// Goes on as the session says. `moved`: whether the client sent or took anything.
+    fn after(&mut self, turn: Turn, moved: bool, now: u64) -> Fate {
+        let waiting = match turn.next {
+            _ if self.has_unsent() => Waiting::Write,
+            Next::Room | Next::Turn | Next::Read(Wanted::Request) => Waiting::Request,
+            Next::Read(Wanted::Login | Wanted::Rest) => Waiting::Rest,
+            Next::Read(Wanted::Value) => Waiting::Value,
+            Next::Read(Wanted::Swallowed) => Waiting::Swallow,
+            Next::Close(_) => Waiting::Closing,
+        };
+        let is_new = (turn.used > 0 && !self.input.is_empty()) || waiting != self.info.waiting();
+        if is_new && !self.session.must_log_in() {
+            // It waits for something else than before.
+            self.since = None;
+        }
+        self.info.set_waiting(waiting);
+        match turn.next {
+            Next::Close(reason) => self.finish(reason, now),
+            Next::Turn => self.again(),
+            // There is room again already.
+            Next::Room if !self.has_unsent() => self.again(),
+            Next::Room => Fate::Stays,
+            Next::Read(_) if self.ended => self.finish(CloseReason::Hangup, now),
+            // An idle client has nothing to lose, and need not be waited for.
+            Next::Read(Wanted::Request) if self.stopping && !moved => {
+                Fate::Gone(CloseReason::Shutdown)
+            }
+            Next::Read(_) if self.stopping => self.finish(CloseReason::Shutdown, now),
+            Next::Read(_) => Fate::Stays,
+        }
+    }
+
+    fn again(&mut self) -> Fate {
+        self.ready = true;
+        Fate::Stays
+    }
+
+    /// Closes it, when its replies are sent.
+    fn finish(&mut self, reason: CloseReason, now: u64) -> Fate {
+        self.phase = Phase::Closing(reason);
+        if self.has_unsent() { Fate::Stays } else { self.close(reason, now) }
+    }
+
+    /// Everything is sent.
+    fn close(&mut self, reason: CloseReason, now: u64) -> Fate {
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+            // Whether the client hears it or not, this is the end.
+            let _ = socket::send_records(&self.socket, tls);
+        }
+        // Closing a socket that has something to read resets the connection, and that may cost the
+        // client replies that it has not read yet.
+        let lingers = matches!(
+            reason,
+            CloseReason::Protocol
+                | CloseReason::Unauthenticated
+                | CloseReason::Revoked
+                | CloseReason::Shutdown
+        );
+        let is_told = rustix::net::shutdown(&self.socket, Shutdown::Write).is_ok();
+        if !lingers || self.ended || !is_told {
+            return Fate::Gone(reason);
+        }
+        self.phase = Phase::Lingering(reason);
+        self.info.set_waiting(Waiting::Closing);
+        self.input.clear(&self.budget);
+        self.since = Some(now);
+        Fate::Stays
+    }
+
+    /// Throws away what comes after the end.
+    fn discard(&mut self, reason: CloseReason, means: &mut Means<'_>) -> Fate {
+        means.receive.clear();
+        match socket::receive(&self.socket, means.receive, &mut self.ended) {
+            Ok(_) if !self.ended => Fate::Stays,
+            _ => Fate::Gone(reason),
+        }
+    }
+
+    /// Sends what was kept.
+    fn send_unsent(&mut self, moved: &mut Moved) -> Result<Room, CloseReason> {
+        while !self.unsent.is_empty() {
+            let bytes = self.unsent.bytes();
+            let sent = match &mut self.tls {
+                None => socket::send(&self.socket, bytes)?,
+                Some(tls) => socket::seal(&self.socket, tls, &[IoSlice::new(bytes)])?,
+            };
+            if sent == 0 {
+                return Ok(Room::Full);
+            }
+            *moved += sent;
+            self.session.access().counters.add(Count::BytesWritten, sent as u64);
+            self.unsent.consume(&self.budget, sent);
+        }
+        if let Some(tls) = &mut self.tls {
+            socket::send_records(&self.socket, tls)?;
+        }
+        Ok(if self.has_unsent() { Room::Full } else { Room::Free })
+    }
+
+    /// Notes since when the client is waited for.
+    fn note_waiting(&mut self, moved: Moved, now: u64) {
+        if matches!(self.phase, Phase::Lingering(_)) {
+            return;
+        }
+        let waits = self.has_unsent()
+            || !self.input.is_empty()
+            || self.is_handshaking()
+            || self.session.must_log_in()
+            || self.info.waiting() != Waiting::Request;
+        // Who has to log in has one deadline, whatever it sends.
+        let credit = if self.session.must_log_in() { 0 } else { moved / LEAST_BYTES_A_MS };
+        let credit = credit as u64;
+        if moved > 0 {
+            self.info.set_active(now);
+        }
+        self.since = waits.then(|| self.since.map_or(now, |since| now.min(since + credit)));
+    }
+
+    /// Why it is to be closed if nothing comes; at `now`, in milliseconds.
+    pub(crate) fn overdue(&self, now: u64, deadlines: &Deadlines) -> Option<CloseReason> {
+        let waited = self.since.map_or(0, |since| now.saturating_sub(since));
+        if let Phase::Lingering(reason) = self.phase {
+            return (waited >= LINGER_MS).then_some(reason);
+        }
+        if waited >= deadlines.request_ms {
+            let reads = self.has_unsent();
+            let reason = if reads { CloseReason::SlowReader } else { CloseReason::SlowRequest };
+            return Some(reason);
+        }
+        // Who is being answered is not idle.
+        let is_idle = self.info.waiting() == Waiting::Request && !self.ready;
+        let idle = now.saturating_sub(self.info.last_active());
+        let overdue = deadlines.idle_ms.is_some_and(|most| is_idle && idle >= most);
+        overdue.then_some(CloseReason::Idle)
+    }
+
+    /// Since when it holds memory because its client is slow.
+    pub(crate) fn holds_since(&self) -> Option<u64> {
+        let holds = self.unsent.holds() + self.input.holds() + self.session.holds();
+        if holds > 0 { self.since } else { None }
+    }
+
+    /// Whether it has to be looked at now and then: because its client is waited for, or may be shut out.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.since.is_some() || self.session.has_credential()
+    }
+
+    /// Why it is to be closed, if the directory does not let it in any more.
+    pub(crate) fn shut_out(&mut self, desk: &mut Desk) -> Option<CloseReason> {
+        self.session.follow_directory(desk)
+    }
+
+    /// What epoll is to tell of it.
+    pub(crate) fn wants(&self) -> EventFlags {
+        if self.has_unsent() { EventFlags::OUT } else { EventFlags::IN }
+    }
+
+    pub(crate) fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+
+    fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
+    }
+
+    fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.input.clear(&self.budget);
+        self.unsent.clear(&self.budget);
+        self.session.end();
+    }
+}

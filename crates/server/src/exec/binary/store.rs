@@ -1,0 +1,184 @@
+//! set, add, replace, append, prepend, delete, and their quiet forms; values that arrive piece by piece.
+
+use larder_proto::StoreMode;
+use larder_proto::server::binary::{Action, Command, Status, exptime};
+use larder_store::{Commit, HashedKey, Mode, Outcome, Removed, StoreError, Write};
+
+use super::allows;
+use crate::counters::Count;
+use crate::cx::{Cx, Flow};
+use crate::exec::{self, shown};
+use crate::upload::Upload;
+
+/// What a request says of the item it stores.
+#[derive(Clone, Copy)]
+pub(super) struct Item<'b> {
+    pub(super) mode: StoreMode,
+    pub(super) flags: u32,
+    pub(super) exptime: u32,
+    pub(super) value: &'b [u8],
+}
+
+/// Stores a value that is whole.
+#[inline]
+pub(super) fn store(
+    command: &Command<'_>,
+    item: Item<'_>,
+    key: HashedKey<'_>,
+    cx: &Cx<'_>,
+    out: &mut Vec<u8>,
+) {
+    cx.node.detail.set(cx.access, key.key());
+    let write = Write {
+        flags: item.flags,
+        ttl: cx.ttl(exptime(item.exptime)),
+        cas: (command.cas != 0).then_some(command.cas),
+        tell_cas: !command.quiet,
+        ..Write::new(mode(item.mode), item.value)
+    };
+    // Also where there is nothing to join: the answer is that of a value that comes piece by piece.
+    let (bytes, limit) = (key.key().len() + item.value.len(), cx.node.settings.max_item_bytes);
+    let stored = if bytes > limit && joins(item.mode) {
+        Err(StoreError::TooLarge { bytes, limit })
+    } else {
+        cx.tenant().write(key, &write)
+    };
+    answer(command, item.mode, &stored, cx, out);
+}
+
+/// delete.
+pub(super) fn delete(command: &Command<'_>, key: HashedKey<'_>, cx: &Cx<'_>, out: &mut Vec<u8>) {
+    cx.node.detail.delete(cx.access, key.key());
+    match cx.tenant().remove(key, (command.cas != 0).then_some(command.cas)) {
+        Removed::Deleted => {
+            cx.count(Count::DeleteHits, 1);
+            if !command.quiet {
+                command.head.done(out, 0);
+            }
+        }
+        Removed::Exists => command.head.refuse(out, Status::Exists),
+        Removed::NotFound => {
+            cx.count(Count::DeleteMisses, 1);
+            command.head.refuse(out, Status::NotFound);
+        }
+    }
+}
+
+/// Where the bytes of a value go that is still to come. None: it was refused in `out`, and is to be
+/// skipped.
+pub(crate) fn begin_upload(
+    command: &Command<'_>,
+    value_len: usize,
+    cx: &mut Cx<'_>,
+    out: &mut Vec<u8>,
+) -> Option<Upload> {
+    if !allows(command, cx) {
+        command.head.refuse(out, Status::AuthFailed);
+        return None;
+    }
+    let Action::Store { mode, key, flags, exptime: raw_exptime, .. } = command.action else {
+        command.head.refuse(out, Status::Invalid);
+        return None;
+    };
+    let (hashed, ttl) = (cx.tenant().hashed(key), cx.ttl(exptime(raw_exptime)));
+    let refused = match exec::upload(hashed, joins(mode), value_len, flags, ttl, cx) {
+        Ok(upload) => return Some(upload),
+        Err(error) => error,
+    };
+    if mode == StoreMode::Set {
+        // What the client wanted last is not what is there.
+        cx.tenant().remove(hashed, None);
+    }
+    answer(command, mode, &Err(refused), cx, out);
+    None
+}
+
+/// Makes an item of a value that has come.
+pub(crate) fn finish_upload(
+    command: &Command<'_>,
+    upload: Upload,
+    cx: &mut Cx<'_>,
+    out: &mut Vec<u8>,
+) -> Flow {
+    let Action::Store { key, mode: store_mode, flags, exptime, .. } = command.action else {
+        command.head.refuse(out, Status::Invalid);
+        return Flow::Continue;
+    };
+    match upload {
+        Upload::Collected(value) => {
+            let item = Item { mode: store_mode, flags, exptime, value: &value };
+            store(command, item, cx.tenant().hashed(key), cx, out);
+        }
+        Upload::Reserved(reservation) => {
+            cx.node.detail.set(cx.access, key);
+            let commit = Commit { tell_cas: !command.quiet, ..Commit::new(mode(store_mode)) };
+            answer(command, store_mode, &reservation.commit(&commit), cx, out);
+        }
+    }
+    Flow::Continue
+}
+
+fn joins(mode: StoreMode) -> bool {
+    matches!(mode, StoreMode::Append | StoreMode::Prepend)
+}
+
+fn mode(mode: StoreMode) -> Mode {
+    match mode {
+        StoreMode::Set => Mode::Set,
+        StoreMode::Add => Mode::Add,
+        StoreMode::Replace => Mode::Replace,
+        StoreMode::Append => Mode::Append,
+        StoreMode::Prepend => Mode::Prepend,
+        StoreMode::Cas(cas) => Mode::Cas(cas),
+    }
+}
+
+/// Counts and answers what became of a value.
+#[inline]
+fn answer(
+    command: &Command<'_>,
+    mode: StoreMode,
+    stored: &Result<Outcome, StoreError>,
+    cx: &Cx<'_>,
+    out: &mut Vec<u8>,
+) {
+    if stored.is_ok() {
+        cx.count(Count::CmdSet, 1);
+    }
+    let compared = matches!(mode, StoreMode::Cas(_));
+    let status = match stored {
+        Ok(Outcome::Stored { cas }) => {
+            if compared {
+                cx.count(Count::CasHits, 1);
+            }
+            if !command.quiet {
+                command.head.done(out, shown(*cas, cx));
+            }
+            return;
+        }
+        Ok(Outcome::NotStored) => match mode {
+            StoreMode::Add => Status::Exists,
+            StoreMode::Replace => Status::NotFound,
+            _ => Status::NotStored,
+        },
+        Ok(Outcome::Exists) => {
+            if compared {
+                cx.count(Count::CasBadval, 1);
+            }
+            Status::Exists
+        }
+        Ok(Outcome::NotFound) => {
+            cx.count(Count::CasMisses, 1);
+            Status::NotFound
+        }
+        Err(StoreError::TooLarge { .. }) => {
+            cx.count(Count::StoreTooLarge, 1);
+            Status::TooLarge
+        }
+        Err(_) => {
+            cx.count(Count::StoreNoMemory, 1);
+            Status::OutOfMemory
+        }
+    };
+    command.head.refuse(out, status);
+}

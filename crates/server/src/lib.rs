@@ -1,0 +1,57 @@
+//! The cache server as a library: it speaks memcached's protocols to sockets that the caller has bound.
+//!
+//! A [`Server`] has one event loop per worker, and all of them share one store. Requests of a connection
+//! are read, executed and answered by the worker that owns it; nothing is handed from one thread to
+//! another but new connections.
+//!
+//! # The walk of a batch
+//!
+//! ```text
+//! listen     accept              the listener's thread; the connection goes to the least loaded worker
+//! worker     turn                epoll says that it is readable
+//! conn       fill                one read, into the worker's buffer
+//! session    process             parse up to 64 requests, hash, prefetch buckets, then items
+//! exec       read, write         one after another, in order; reads side by side share a reader
+//! replies    bytes, value        small values copied, large ones referred to
+//! conn       send                one write; what the socket did not take is kept, and reading stops
+//! ```
+//!
+//! # What must stay true
+//!
+//! - A reply goes to the connection whose request it answers: a worker holds one connection at a time, and
+//!   an event finds its connection by a slot and the slot's generation.
+//! - A prefetch is a hint, never a result: a request sees what the one before it did.
+//! - A reference into the store does not outlive a turn of the loop.
+//! - Buffers of connections are charged to one budget before they grow.
+//! - No lock, no allocation and no system call for a request, but the store's own.
+
+mod access;
+mod batch;
+mod budget;
+mod conn;
+mod connections;
+mod counters;
+mod cx;
+mod desk;
+mod exec;
+mod exptime;
+mod floor;
+mod listen;
+mod node;
+mod output;
+mod replies;
+mod server;
+mod session;
+mod settings;
+mod slots;
+mod socket;
+mod stop;
+#[doc(hidden)]
+pub mod testing;
+mod tls;
+mod upload;
+mod worker;
+
+pub use server::{Handle, Server, ServerError};
+pub use settings::{Address, Listener, ProtocolPin, Settings};
+pub use tls::{ClientCertificates, MinVersion, Tls, TlsError, TlsSettings};

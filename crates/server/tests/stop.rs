@@ -1,0 +1,114 @@
+//! The end of a server: what was acknowledged was done, and no reply is cut in half.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+use larder_server::Settings;
+use support::{set, settings, start, value};
+
+#[test]
+fn an_idle_server_stops_at_once() {
+    let server = start(settings());
+    let mut clients: Vec<_> = (0..20).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.ask(b"mn\r\n", b"MN\r\n");
+    }
+    server.stop().unwrap();
+    for client in &mut clients {
+        assert_eq!(client.rest(), b"");
+    }
+}
+
+#[test]
+fn a_server_can_be_stopped_before_it_runs() {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let directory = larder_tenancy::SharedDirectory::new(larder_tenancy::Directory::open());
+    let server = larder_server::Server::new(settings(), directory).unwrap();
+    server.handle().stop();
+    server.run(vec![larder_server::Listener::tcp(socket)]).unwrap();
+}
+
+/// Clients send sets as fast as they can while the server stops. All replies they get are whole, and
+/// in order; those they do not get are of requests that were not acknowledged.
+#[test]
+fn under_load_every_reply_is_whole() {
+    for _ in 0..5 {
+        let server = start(settings());
+        let address = server.address;
+        let clients: Vec<_> = (0..8)
+            .map(|number| {
+                std::thread::spawn(move || {
+                    let mut stream = std::net::TcpStream::connect(address).unwrap();
+                    stream.set_read_timeout(Some(support::FOREVER)).unwrap();
+                    let mut writer = stream.try_clone().unwrap();
+                    let sender = std::thread::spawn(move || {
+                        let value = value("v", 100 + 700 * number);
+                        let mut batch = Vec::new();
+                        for key in 0..50 {
+                            batch.extend(set(&format!("{number}-{key}"), &value));
+                            batch.extend_from_slice(b"get nothing\r\n");
+                        }
+                        while writer.write_all(&batch).is_ok() {}
+                    });
+                    let mut replies = Vec::new();
+                    let _ = stream.read_to_end(&mut replies);
+                    sender.join().unwrap();
+                    replies
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(50));
+        server.stop().unwrap();
+        for client in clients {
+            let replies = client.join().unwrap();
+            let one = b"STORED\r\nEND\r\n";
+            assert!(!replies.is_empty());
+            let mut rest = &replies[..];
+            while let Some(after) = rest.strip_prefix(one) {
+                rest = after;
+            }
+            let whole = rest.is_empty() || rest == b"STORED\r\n";
+            assert!(whole, "the replies end with {}", support::shown(rest));
+        }
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_cannot_keep_a_server_from_stopping() {
+    let deadline = Duration::from_millis(500);
+    let server = start(Settings { stop_deadline: deadline, ..settings() });
+    let mut client = server.connect();
+    client.ask(&set("big", &value("big", 900_000)), b"STORED\r\n");
+    client.send(&b"get big\r\n".repeat(50));
+    std::thread::sleep(Duration::from_millis(100));
+    let start = Instant::now();
+    server.stop().unwrap();
+    assert!(start.elapsed() >= deadline, "it waits for its clients, but not for ever");
+}
+
+#[test]
+fn a_client_that_reads_gets_what_it_asked_for_before_the_stop() {
+    let server = start(settings());
+    let mut client = server.connect();
+    let value = value("big", 900_000);
+    client.ask(&set("big", &value), b"STORED\r\n");
+    client.send(&b"get big\r\n".repeat(3));
+    std::thread::sleep(Duration::from_millis(100));
+    let stopper = std::thread::spawn(move || server.stop());
+    let one = [support::hit("big", &value), b"END\r\n".to_vec()].concat();
+    let replies = client.rest();
+    assert_eq!(replies.len(), 3 * one.len());
+    assert!(replies == one.repeat(3));
+    stopper.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_value_on_its_way_is_not_stored_by_a_stop() {
+    let server = start(settings());
+    let mut client = server.connect();
+    client.send(b"set k 0 0 100000\r\nabc");
+    server.stop().unwrap();
+    assert_eq!(client.rest(), b"");
+}

@@ -1,0 +1,196 @@
+//! A server of its own for a test, and clients that say what they expect.
+
+#![allow(dead_code)] // Each test file uses some of it.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use larder_server::{Handle, Listener, Server, ServerError, Settings};
+use larder_tenancy::{Directory, SharedDirectory};
+
+/// Longer than anything takes on a loaded machine: who waits so long waits for ever.
+pub(crate) const FOREVER: Duration = Duration::from_secs(60);
+
+/// A running server; stopped when dropped.
+pub(crate) struct Running {
+    pub(crate) handle: Handle,
+    pub(crate) address: SocketAddr,
+    pub(crate) directory: SharedDirectory,
+    thread: Option<JoinHandle<Result<(), ServerError>>>,
+}
+
+/// Small and quick: two workers.
+pub(crate) fn settings() -> Settings {
+    Settings { workers: 2, ..Settings::new(64 << 20) }
+}
+
+/// A server that anybody may use, on TCP.
+pub(crate) fn start(settings: Settings) -> Running {
+    start_with(settings, Directory::open(), |listener| vec![listener])
+}
+
+/// A server whose listeners `listeners` makes of a TCP one.
+pub(crate) fn start_with(
+    settings: Settings,
+    directory: Directory,
+    listeners: impl FnOnce(Listener) -> Vec<Listener>,
+) -> Running {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    // Storms of connections have to wait somewhere.
+    rustix::net::listen(&socket, 4096).unwrap();
+    let directory = SharedDirectory::new(directory);
+    let server = Server::new(settings, directory.clone()).unwrap();
+    let handle = server.handle();
+    let listeners = listeners(Listener::tcp(socket));
+    let thread = Some(std::thread::spawn(move || server.run(listeners)));
+    Running { handle, address, directory, thread }
+}
+
+impl Running {
+    pub(crate) fn connect(&self) -> Client<TcpStream> {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(FOREVER)).unwrap();
+        stream.set_write_timeout(Some(FOREVER)).unwrap();
+        Client { stream }
+    }
+
+    /// Stops it; returns what `run` returned.
+    pub(crate) fn stop(mut self) -> Result<(), ServerError> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), ServerError> {
+        self.handle.stop();
+        self.thread.take().map_or(Ok(()), |thread| thread.join().unwrap())
+    }
+
+    /// A figure of `stats`.
+    pub(crate) fn stat(&self, name: &str) -> u64 {
+        let mut client = self.connect();
+        client.send(b"stats\r\n");
+        let prefix = format!("STAT {name} ");
+        let mut found = None;
+        loop {
+            let line = client.line();
+            if line == "END" {
+                return found.unwrap_or_else(|| panic!("no stat {name}"));
+            }
+            if let Some(value) = line.strip_prefix(&prefix) {
+                found = Some(value.parse().unwrap());
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let result = self.end();
+        if !std::thread::panicking() {
+            result.unwrap();
+        }
+    }
+}
+
+/// A client over any stream.
+pub(crate) struct Client<S> {
+    pub(crate) stream: S,
+}
+
+impl<S: Read + Write> Client<S> {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    /// Reads exactly `expected`.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, expected: &[u8]) {
+        let mut got = vec![0; expected.len()];
+        let mut filled = 0;
+        while filled < got.len() {
+            match self.stream.read(&mut got[filled..]) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("{error} after {filled} of {} bytes", got.len()),
+            }
+        }
+        let (got, expected) = (shown(&got[..filled]), shown(expected));
+        assert_eq!(got, expected);
+    }
+
+    #[track_caller]
+    pub(crate) fn ask(&mut self, request: &[u8], expected: &[u8]) {
+        self.send(request);
+        self.expect(expected);
+    }
+
+    /// Reads a line, without its ending.
+    #[track_caller]
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while !line.ends_with(b"\r\n") {
+            assert_eq!(self.stream.read(&mut byte).unwrap(), 1, "closed after {:?}", shown(&line));
+            line.push(byte[0]);
+        }
+        String::from_utf8(line).unwrap().trim_end().to_owned()
+    }
+
+    /// Reads until the server closes the connection; returns what came before. A reset counts as closed.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        let mut buffer = [0; 4096];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return rest,
+                Ok(read) => rest.extend_from_slice(&buffer[..read]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return rest,
+                Err(error) => panic!("{error} after {:?}", shown(&rest)),
+            }
+        }
+    }
+}
+
+/// Bytes for a message: short, and readable as far as they are.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    let start = bytes[..bytes.len().min(300)].escape_ascii().to_string();
+    format!("{} bytes: {start}", bytes.len())
+}
+
+/// A value of its own for a key: of `len` bytes, and different from any other's.
+pub(crate) fn value(key: &str, len: usize) -> Vec<u8> {
+    let seed = format!("<{key}:{len}>");
+    seed.bytes().cycle().take(len).collect()
+}
+
+pub(crate) fn set(key: &str, value: &[u8]) -> Vec<u8> {
+    let head = format!("set {key} 0 0 {}\r\n", value.len());
+    [head.as_bytes(), value, b"\r\n"].concat()
+}
+
+/// What a hit answers, without the END.
+pub(crate) fn hit(key: &str, value: &[u8]) -> Vec<u8> {
+    let head = format!("VALUE {key} 0 {}\r\n", value.len());
+    [head.as_bytes(), value, b"\r\n"].concat()
+}
+
+/// Waits until something is so.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < FOREVER, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The memory of this process, in bytes.
+pub(crate) fn rss() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").trim().parse::<usize>().unwrap() * 1024
+}

@@ -1,0 +1,254 @@
+//! TLS: handshakes, versions, client certificates, new certificates without a restart.
+//!
+//! `tls/` holds an authority, certificates for `cache.test` and for clients, made for these tests; their
+//! keys are public and protect nothing.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder_server::{
+    ClientCertificates, Listener, MinVersion, Settings, Tls, TlsError, TlsSettings,
+};
+use larder_tenancy::Directory;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, StreamOwned,
+};
+use support::{Client, Running, hit, set, settings, start_with, value};
+
+type TlsStream = StreamOwned<ClientConnection, TcpStream>;
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls").join(name)
+}
+
+fn tls_settings() -> TlsSettings {
+    TlsSettings::new(file("server.pem"), file("server.key"))
+}
+
+fn start_tls(tls: TlsSettings, settings: Settings) -> Running {
+    let tls = Arc::new(Tls::load(tls).unwrap());
+    start_with(settings, Directory::open(), |listener| vec![listener.with_tls(tls)])
+}
+
+/// What a client shows, and which versions it speaks.
+fn client_config(
+    certificate: Option<&str>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(file("ca.pem")).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots);
+    Arc::new(match certificate {
+        None => builder.with_no_client_auth(),
+        Some(name) => {
+            let chain = vec![CertificateDer::from_pem_file(file(&format!("{name}.pem"))).unwrap()];
+            let key = PrivateKeyDer::from_pem_file(file(&format!("{name}.key"))).unwrap();
+            builder.with_client_auth_cert(chain, key).unwrap()
+        }
+    })
+}
+
+fn any_version(certificate: Option<&str>) -> Arc<ClientConfig> {
+    client_config(certificate, rustls::ALL_VERSIONS)
+}
+
+fn connect(server: &Running, config: Arc<ClientConfig>) -> Client<TlsStream> {
+    let name = ServerName::try_from("cache.test").unwrap();
+    let connection = ClientConnection::new(config, name).unwrap();
+    Client { stream: StreamOwned::new(connection, server.connect().stream) }
+}
+
+/// Whether a client gets an answer.
+fn is_served(server: &Running, config: Arc<ClientConfig>) -> bool {
+    let mut client = connect(server, config);
+    let mut reply = [0; 4];
+    client.stream.write_all(b"mn\r\n").is_ok()
+        && client.stream.read_exact(&mut reply).is_ok()
+        && reply == *b"MN\r\n"
+}
+
+/// The certificate that the server shows.
+fn shown(client: &mut Client<TlsStream>) -> Vec<u8> {
+    client.ask(b"mn\r\n", b"MN\r\n");
+    client.stream.conn.peer_certificates().unwrap()[0].to_vec()
+}
+
+fn certificate(name: &str) -> Vec<u8> {
+    CertificateDer::from_pem_file(file(name)).unwrap().to_vec()
+}
+
+#[test]
+fn requests_over_tls_are_answered() {
+    let server = start_tls(tls_settings(), settings());
+    for (versions, expected) in [
+        (&[&rustls::version::TLS12], ProtocolVersion::TLSv1_2),
+        (&[&rustls::version::TLS13], ProtocolVersion::TLSv1_3),
+    ] {
+        let mut client = connect(&server, client_config(None, versions));
+        for len in [1, 5_000, 100_000, 900_000] {
+            let value = value("v", len);
+            client.ask(&set("v", &value), b"STORED\r\n");
+            let one = [hit("v", &value), b"END\r\n".to_vec()].concat();
+            client.ask(&b"get v\r\n".repeat(3), &one.repeat(3));
+        }
+        assert_eq!(client.stream.conn.protocol_version(), Some(expected));
+    }
+}
+
+#[test]
+fn a_slow_reader_over_tls_gets_everything() {
+    let server = start_tls(tls_settings(), settings());
+    let mut client = connect(&server, any_version(None));
+    let value = value("v", 900_000);
+    client.ask(&set("v", &value), b"STORED\r\n");
+    client.send(&b"get v\r\n".repeat(15));
+    std::thread::sleep(Duration::from_millis(100));
+    client.expect(&[hit("v", &value), b"END\r\n".to_vec()].concat().repeat(15));
+    assert_eq!(server.handle.buffer_bytes(), 0);
+}
+
+/// A record that is cut anywhere is kept until its end has come, and so is a line that is longer than what
+/// is read at once. What both take is given back.
+#[test]
+fn long_lines_over_tls_are_charged_and_given_back() {
+    let server = start_tls(tls_settings(), settings());
+    let mut client = connect(&server, any_version(None));
+    let keys: Vec<_> = (0..20_000).map(|number| format!("key{number:06}")).collect();
+    let line = format!("get {}\r\n", keys.join(" "));
+    for piece in [1_000, 16_000, 50_000, 300_000] {
+        for chunk in line.as_bytes().chunks(piece) {
+            client.send(chunk);
+        }
+        client.expect(b"END\r\n");
+        client.ask(b"mn\r\n", b"MN\r\n");
+        assert_eq!(server.handle.buffer_bytes(), 0, "after pieces of {piece}");
+    }
+}
+
+#[test]
+fn the_oldest_version_is_kept_to() {
+    let settings_13 = TlsSettings { min_version: MinVersion::Tls13, ..tls_settings() };
+    let server = start_tls(settings_13, settings());
+    assert!(!is_served(&server, client_config(None, &[&rustls::version::TLS12])));
+    assert!(is_served(&server, client_config(None, &[&rustls::version::TLS13])));
+}
+
+#[test]
+fn client_certificates_are_asked_for_as_set() {
+    for (asked, without, stranger) in [
+        (ClientCertificates::None, true, true),
+        (ClientCertificates::Request, true, false),
+        (ClientCertificates::Require, false, false),
+    ] {
+        let tls = TlsSettings {
+            client_ca: Some(file("ca.pem")),
+            client_certificates: asked,
+            ..tls_settings()
+        };
+        let server = start_tls(tls, settings());
+        assert!(is_served(&server, any_version(Some("client"))), "{asked:?}");
+        assert_eq!(is_served(&server, any_version(None)), without, "{asked:?}");
+        assert_eq!(is_served(&server, any_version(Some("stranger"))), stranger, "{asked:?}");
+    }
+}
+
+#[test]
+fn new_certificates_are_for_new_connections() {
+    let directory = std::env::temp_dir().join(format!("larder-tls-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let install = |name: &str| {
+        for kind in ["pem", "key"] {
+            let to = directory.join(format!("current.{kind}"));
+            std::fs::copy(file(&format!("{name}.{kind}")), to).unwrap();
+        }
+    };
+    install("server");
+    let current = (directory.join("current.pem"), directory.join("current.key"));
+    let server = start_tls(TlsSettings::new(current.0, current.1), settings());
+    let mut old = connect(&server, any_version(None));
+    assert_eq!(shown(&mut old), certificate("server.pem"));
+    install("second");
+    server.handle.reload_certificates().unwrap();
+    let mut new = connect(&server, any_version(None));
+    assert_eq!(shown(&mut new), certificate("second.pem"));
+    assert_eq!(shown(&mut old), certificate("server.pem"));
+    // A file that is wrong changes nothing, and is named.
+    std::fs::write(directory.join("current.pem"), "no certificate").unwrap();
+    let error = server.handle.reload_certificates().unwrap_err().to_string();
+    assert!(error.contains("current.pem"), "{error}");
+    assert_eq!(shown(&mut connect(&server, any_version(None))), certificate("second.pem"));
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn sessions_are_resumed_only_if_that_is_set() {
+    for (resumption, expected) in [(true, HandshakeKind::Resumed), (false, HandshakeKind::Full)] {
+        for version in rustls::ALL_VERSIONS {
+            let server = start_tls(TlsSettings { resumption, ..tls_settings() }, settings());
+            let config = client_config(None, &[version]);
+            let mut first = connect(&server, Arc::clone(&config));
+            first.ask(b"mn\r\nmn\r\n", b"MN\r\nMN\r\n");
+            let mut second = connect(&server, config);
+            second.ask(b"mn\r\n", b"MN\r\n");
+            let kind = second.stream.conn.handshake_kind();
+            assert_eq!(kind, Some(expected), "{version:?}");
+        }
+    }
+}
+
+#[test]
+fn who_does_not_speak_tls_is_closed() {
+    let deadline = Duration::from_millis(300);
+    let server = start_tls(tls_settings(), Settings { request_deadline: deadline, ..settings() });
+    let mut plain = server.connect();
+    plain.send(b"get a\r\n");
+    // What TLS says about it, and then the end.
+    assert!(plain.rest().len() < 100);
+    let mut silent = server.connect();
+    assert_eq!(silent.rest(), b"");
+    let mut half = server.connect();
+    half.send(&[0x16, 0x03, 0x01, 0x02, 0x00]);
+    assert_eq!(half.rest(), b"");
+    assert!(is_served(&server, any_version(None)));
+}
+
+#[test]
+fn files_that_are_wrong_are_named() {
+    let load = |settings: TlsSettings| Tls::load(settings).map(|_| ()).unwrap_err();
+    let missing = load(TlsSettings::new("/nowhere.pem", file("server.key")));
+    assert!(matches!(&missing, TlsError::File { path, .. } if path == Path::new("/nowhere.pem")));
+    assert!(missing.to_string().contains("/nowhere.pem"), "{missing}");
+    let swapped = load(TlsSettings::new(file("server.key"), file("server.key")));
+    assert!(swapped.to_string().contains("certificate"), "{swapped}");
+    let no_key = load(TlsSettings::new(file("server.pem"), file("ca.pem")));
+    assert!(no_key.to_string().contains("private key"), "{no_key}");
+    let mismatch = load(TlsSettings::new(file("server.pem"), file("second.key")));
+    assert!(matches!(mismatch, TlsError::Pair { .. }), "{mismatch}");
+    let shown = mismatch.to_string();
+    assert!(shown.contains("server.pem") && shown.contains("second.key"), "{shown}");
+    let no_ca = TlsSettings { client_certificates: ClientCertificates::Require, ..tls_settings() };
+    assert!(matches!(load(no_ca), TlsError::NoClientCa));
+}
+
+#[test]
+fn a_listener_without_tls_stands_beside_one_with() {
+    let tls = Arc::new(Tls::load(tls_settings()).unwrap());
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let plain = other.local_addr().unwrap();
+    let listeners = |listener: Listener| vec![listener.with_tls(tls), Listener::tcp(other)];
+    let server = start_with(settings(), Directory::open(), listeners);
+    connect(&server, any_version(None)).ask(&set("k", b"v"), b"STORED\r\n");
+    let mut client = Client { stream: TcpStream::connect(plain).unwrap() };
+    client.ask(b"get k\r\n", &[hit("k", b"v"), b"END\r\n".to_vec()].concat());
+}
