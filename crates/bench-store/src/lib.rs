@@ -4,9 +4,7 @@
 //! What must stay true: everything random here comes from a fixed seed, so that two runs ask for
 //! the same keys in the same order.
 
-pub mod figures;
-pub mod histogram;
 pub mod machine;
-pub mod random;
-pub mod table;
 pub mod workload;
+
+pub use larder_load::{figures, histogram, random, table};

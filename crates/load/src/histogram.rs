@@ -8,11 +8,12 @@ const STEPS_LOG2: u32 = STEPS.trailing_zeros();
 pub struct Histogram {
     counts: Vec<u64>,
     total: u64,
+    max: u64,
 }
 
 impl Default for Histogram {
     fn default() -> Histogram {
-        Histogram { counts: vec![0; bucket(u64::MAX) + 1], total: 0 }
+        Histogram { counts: vec![0; bucket(u64::MAX) + 1], total: 0, max: 0 }
     }
 }
 
@@ -20,14 +21,36 @@ impl Histogram {
     /// Counts one duration.
     #[inline]
     pub fn add(&mut self, nanos: u64) {
-        self.counts[bucket(nanos)] += 1;
-        self.total += 1;
+        self.add_many(nanos, 1);
+    }
+
+    /// Counts the same duration several times.
+    #[inline]
+    pub fn add_many(&mut self, nanos: u64, times: u64) {
+        self.counts[bucket(nanos)] += times;
+        self.total += times;
+        self.max = self.max.max(nanos);
+    }
+
+    /// Counts everything that `other` has counted.
+    pub fn merge(&mut self, other: &Histogram) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        self.total += other.total;
+        self.max = self.max.max(other.max);
     }
 
     /// How many durations it has counted.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.total
+    }
+
+    /// The longest duration, in nanoseconds; 0 of an empty histogram.
+    #[must_use]
+    pub fn max(&self) -> u64 {
+        self.max
     }
 
     /// The duration that this share of all does not exceed, in nanoseconds; 0 of an empty histogram.
@@ -89,6 +112,20 @@ mod tests {
         for (share, expected) in [(0.5, 500u64), (0.99, 990), (1.0, 1000), (0.0, 1)] {
             let found = histogram.quantile(share);
             assert!(found.abs_diff(expected) <= expected / 32, "{share}: {found}");
+        }
+    }
+    #[test]
+    fn histograms_add_up() {
+        let (mut all, mut some, mut rest) =
+            (Histogram::default(), Histogram::default(), Histogram::default());
+        for nanos in 1..=1000 {
+            all.add(nanos);
+            if nanos % 3 == 0 { some.add(nanos) } else { rest.add_many(nanos, 1) }
+        }
+        some.merge(&rest);
+        assert_eq!((some.count(), some.max()), (1000, 1000));
+        for share in [0.1, 0.5, 0.99] {
+            assert_eq!(some.quantile(share), all.quantile(share));
         }
     }
 }
