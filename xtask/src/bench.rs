@@ -3,6 +3,8 @@
 
 mod load;
 mod page;
+mod process;
+mod rivals;
 mod server;
 mod store;
 
@@ -13,6 +15,8 @@ use clap::Subcommand;
 pub(crate) enum Bench {
     /// GET / of the task list: caching off, query, fragments, page, in process and on memcached
     Page(page::Args),
+    /// The cache server beside memcached: CPU time per operation, latency, memory of connections
+    Server(server::Args),
     /// The cache engine beside its peers: speed, memory, hit ratios, latency
     Store(store::Args),
 }
@@ -21,6 +25,7 @@ pub(crate) enum Bench {
 pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
     match bench {
         Bench::Page(args) => page::run(args),
+        Bench::Server(args) => server::run(args),
         Bench::Store(args) => store::run(args),
     }
 }

@@ -10,9 +10,12 @@
 )]
 
 mod bench;
+mod clients;
+mod fuzz;
 mod miri;
 mod peers;
 mod soak;
+mod suite;
 mod test;
 mod tidy;
 
@@ -39,9 +42,13 @@ enum Command {
     Bench(bench::Bench),
     /// The cache engine under Miri; needs a nightly compiler
     Miri(miri::Args),
+    /// Random bytes for the parsers and the engine; needs a nightly compiler and cargo-fuzz
+    Fuzz(fuzz::Args),
     /// Long runs that check every answer
     #[command(subcommand)]
     Soak(soak::Soak),
+    /// memcached's own wire suite against our server
+    Suite(suite::Args),
 }
 
 fn main() -> ExitCode {
@@ -50,7 +57,9 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Bench(bench) => bench::run(&bench),
         Command::Miri(args) => miri::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Soak(soak) => soak::run(&soak),
+        Command::Suite(args) => suite::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

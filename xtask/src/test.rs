@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::{peers, root, tidy};
+use crate::{clients, peers, root, tidy};
 
 /// Arguments of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -92,7 +92,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 impl Action {
     fn run(&self, args: &Args) -> anyhow::Result<()> {
         match self {
-            Action::Peers => peers::make_sure(!args.no_install),
+            Action::Peers => {
+                peers::make_sure(!args.no_install)?;
+                clients::make_sure(!args.no_install)
+            }
             Action::Tidy => tidy::run(),
             Action::Cargo(arguments) => run_cargo(arguments, cargo()),
             Action::Rustdoc(arguments) => {

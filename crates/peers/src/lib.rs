@@ -1,5 +1,5 @@
 //! Private real processes for the tests: memcached, PostgreSQL, MariaDB, a browser, and programs of
-//! this workspace.
+//! this workspace; and client libraries of other languages.
 //!
 //! Each peer is started for one owner on a temporary loopback port with its files in a scratch
 //! directory, and is killed when its value is dropped. What must stay true:
@@ -13,6 +13,7 @@
 //! Everything here panics rather than returning errors: the callers are tests.
 
 mod chrome;
+mod clients;
 mod mariadb;
 mod memcached;
 mod postgres;
@@ -22,8 +23,13 @@ mod requirements;
 mod scratch;
 
 pub use chrome::{ChromeDriver, chromium_args};
+pub use clients::{
+    NODE_PACKAGES, PYTHON_PACKAGES, clients_directory, clients_mark, memccapable, node, python,
+    sasl_mechanisms,
+};
 pub use mariadb::MariaDb;
 pub use memcached::Memcached;
 pub use postgres::Postgres;
 pub use program::{Program, Running};
 pub use requirements::{Probe, Requirement, required};
+pub use scratch::free_address;

@@ -1,7 +1,9 @@
-//! Stock memcached, plain or with SASL.
+//! Stock memcached, plain or with SASL: the distribution's, or the one that the environment variable
+//! `LARDER_PEER_MEMCACHED` names by its path.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -43,8 +45,9 @@ impl Memcached {
         retry("memcached", || {
             let dir = scratch::directory("memcached", user);
             let launch =
-                Launch::new("memcached", user, dir.path().join("log")).args(args.iter().copied());
-            Memcached::start(launch, dir, b"version\r\n")
+                Launch::path(program(), user, dir.path().join("log")).args(args.iter().copied());
+            let is_binary = args.windows(2).any(|pair| pair == ["-B", "binary"]);
+            Memcached::start(launch, dir, if is_binary { &BINARY_VERSION } else { b"version\r\n" })
         })
     }
 
@@ -64,12 +67,24 @@ impl Memcached {
         retry("memcached -S", || {
             let dir = scratch::directory("memcached", user);
             write_sasl_files(&dir, user, user_name, password);
-            let launch = Launch::new("memcached", user, dir.path().join("log"))
+            let launch = Launch::path(program(), user, dir.path().join("log"))
                 .args(["-S"])
                 .env("SASL_CONF_PATH", dir.path());
             // `version` is one of the few commands allowed before authentication.
             Memcached::start(launch, dir, &BINARY_VERSION)
         })
+    }
+
+    /// The version that is started: `1.6.18`.
+    ///
+    /// # Panics
+    ///
+    /// When memcached is not installed.
+    #[must_use]
+    pub fn version() -> String {
+        let output = Command::new(program()).arg("-V").output().expect("memcached starts");
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.trim().rsplit(' ').next().unwrap_or_default().to_owned()
     }
 
     /// Where it listens.
@@ -139,6 +154,11 @@ const BINARY_VERSION: [u8; 24] = {
     request[1] = 0x0b;
     request
 };
+
+fn program() -> PathBuf {
+    std::env::var_os("LARDER_PEER_MEMCACHED")
+        .map_or_else(|| requirements::program("memcached"), PathBuf::from)
+}
 
 fn user() -> Option<User> {
     User::first_of(&["memcache", "nobody"])
@@ -228,6 +248,13 @@ mod tests {
         assert!(exists(pid));
         drop(server);
         assert!(!exists(pid));
+    }
+
+    #[test]
+    fn says_its_version() {
+        let server = Memcached::plain();
+        let reply = text(server.addr(), "version\r\n");
+        assert_eq!(reply, format!("VERSION {}\r\n", Memcached::version()));
     }
 
     #[test]

@@ -51,6 +51,11 @@ pub fn required() -> &'static [Requirement] {
         program("memcached's SASL accounts", "saslpasswd2", "sasl2-bin"),
         library("SASL PLAIN", "sasl2/libplain.so", "libsasl2-modules"),
         library("SASL account files", "sasl2/libsasldb.so", "libsasl2-modules-db"),
+        program("memcached's protocol test", "memccapable", "libmemcached-tools"),
+        program("clients in Python", "python3", "python3"),
+        library("their virtual environment", "ensurepip/__init__.py", "python3-venv"),
+        program("clients in JavaScript", "node", "nodejs"),
+        program("their packages", "npm", "npm"),
         program("PostgreSQL server", "postgres", "postgresql"),
         program("PostgreSQL cluster set-up", "initdb", "postgresql"),
         program("PostgreSQL client", "psql", "postgresql"),
@@ -77,17 +82,17 @@ pub(crate) fn program(name: &str) -> PathBuf {
     must_have(requirement)
 }
 
-/// Checks a library of [`required`].
+/// The path of a library of [`required`].
 ///
 /// # Panics
 ///
 /// When it is not installed, or not in the table.
-pub(crate) fn library(name: &str) {
+pub(crate) fn library(name: &str) -> PathBuf {
     let requirement = required()
         .iter()
         .find(|r| matches!(r.probe, Probe::Library(p) if p == name))
         .unwrap_or_else(|| panic!("{name} is missing from larder_peers::required()"));
-    must_have(requirement);
+    must_have(requirement)
 }
 
 fn must_have(requirement: &Requirement) -> PathBuf {

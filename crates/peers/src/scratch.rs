@@ -69,7 +69,12 @@ pub(crate) fn give(path: &Path, user: Option<User>) {
 /// Chosen below the range from which the kernel takes the ports of outgoing connections: there a
 /// client that retries while its server restarts could be given the server's port, or even connect
 /// to itself. A caller still has to check that the process it starts got the port.
-pub(crate) fn free_address() -> SocketAddr {
+///
+/// # Panics
+///
+/// When there is none.
+#[must_use]
+pub fn free_address() -> SocketAddr {
     const FIRST: u32 = 18_000;
     const COUNT: u32 = 14_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);

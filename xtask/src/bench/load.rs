@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-use super::server::Server;
+use super::process::Server;
 
 /// What one run measured.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use larder_peers::Memcached;
 
 use super::load::{self, Measured};
-use super::server::Server;
+use super::process::Server;
 
 /// Size and length of the measurement.
 #[derive(Debug, clap::Args)]
@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let bin = build()?;
     let dir = tempfile::tempdir()?;
     let memcached = Memcached::plain();
-    super::server::move_off_the_server_core(memcached.pid())?;
+    super::process::move_off_the_server_core(memcached.pid())?;
     let mut servers = Vec::new();
     for (backend, url) in
         [("in process", String::new()), ("memcached", format!("memcached://{}/", memcached.addr()))]

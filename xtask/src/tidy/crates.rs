@@ -28,13 +28,28 @@ struct Dependency {
 const ALLOWED: &[(&str, &[&str])] = &[
     ("larder-proto", &[]),
     ("larder-store", &[]),
+    ("larder-tenancy", &[]),
     ("larder-peers", &[]),
     ("larder-sim", &[]),
-    ("larder-bench-store", &["larder-sim", "larder-store"]),
+    ("larder-load", &[]),
+    ("larder-bench-store", &["larder-load", "larder-sim", "larder-store"]),
+    ("larder-server", &["larder-proto", "larder-store", "larder-tenancy"]),
     ("larder-client", &["larder-proto"]),
     ("larder", &["larder-client", "larder-store"]),
     ("tasklist", &["larder"]),
-    ("larder-cli", &["larder", "larder-client", "larder-proto", "larder-store", "tasklist"]),
+    (
+        "larder-cli",
+        &[
+            "larder",
+            "larder-client",
+            "larder-load",
+            "larder-proto",
+            "larder-server",
+            "larder-store",
+            "larder-tenancy",
+            "tasklist",
+        ],
+    ),
 ];
 
 /// What CI runs may depend on anything.
@@ -44,7 +59,7 @@ const FREE: &str = "xtask";
 const FOR_TESTS: &str = "larder-peers";
 
 /// Crates that know nothing of sockets, and what would tell them.
-const SANS_IO: [&str; 2] = ["larder-proto", "larder-store"];
+const SANS_IO: [&str; 3] = ["larder-proto", "larder-store", "larder-tenancy"];
 const IO: [&str; 3] = ["tokio", "mio", "hyper"];
 
 /// The one crate that may have unsafe code. It repeats the workspace's lints, for it cannot inherit them

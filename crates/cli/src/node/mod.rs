@@ -1,0 +1,154 @@
+//! A cache server as a process: what `larder serve` and `larder memcached` have in common once each has
+//! read its own flags.
+//!
+//! Sockets are bound and files read before anything runs, so what is wrong is said at once. The main
+//! thread accepts connections; one more waits for signals: SIGINT, SIGTERM and SIGUSR1 stop the server in
+//! order, a second one ends it at once, and SIGHUP has users and certificates read again.
+
+pub(crate) mod accounts;
+pub(crate) mod bind;
+pub(crate) mod filter;
+pub(crate) mod log;
+pub(crate) mod process;
+
+use std::future::poll_fn;
+use std::path::PathBuf;
+use std::task::Poll;
+use std::thread;
+
+use anyhow::Context;
+use larder_server::{Address, Handle, Listener, Server, Settings};
+use larder_tenancy::{Directory, SharedDirectory};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use self::accounts::Accounts;
+
+/// Everything a server needs.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) settings: Settings,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) accounts: Accounts,
+    /// As `accounts` loaded it.
+    pub(crate) directory: Directory,
+    /// Whether any listener speaks TLS.
+    pub(crate) tls: bool,
+    /// Removed when the server has stopped.
+    pub(crate) files: Vec<PathBuf>,
+}
+
+impl Plan {
+    /// Takes the memory and the signals. Clients can connect, and wait.
+    pub(crate) fn prepare(self) -> anyhow::Result<Prepared> {
+        let addresses = self.listeners.iter().map(Listener::address).collect();
+        let directory = SharedDirectory::new(self.directory);
+        let server = Server::new(self.settings, directory.clone())?;
+        let signals = Signals::new().context("cannot wait for signals")?;
+        let handle = server.handle();
+        let told = Told { handle, accounts: self.accounts, directory, tls: self.tls };
+        let (listeners, files) = (self.listeners, self.files);
+        Ok(Prepared { server, listeners, addresses, signals, told, files })
+    }
+}
+
+/// A server that is ready to run.
+pub(crate) struct Prepared {
+    server: Server,
+    listeners: Vec<Listener>,
+    addresses: Vec<Address>,
+    signals: Signals,
+    told: Told,
+    files: Vec<PathBuf>,
+}
+
+impl Prepared {
+    /// Where it listens.
+    pub(crate) fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// Serves until a signal or a client says to stop.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let Prepared { server, listeners, signals, told, files, .. } = self;
+        thread::Builder::new()
+            .name("larder-signals".to_owned())
+            .spawn(move || signals.obey(&told))
+            .context("cannot start a thread")?;
+        let served = server.run(listeners);
+        for file in files {
+            // Somebody may have removed it, or the process may not any more.
+            let _ = std::fs::remove_file(file);
+        }
+        Ok(served?)
+    }
+}
+
+/// Whom signals are for.
+struct Told {
+    handle: Handle,
+    accounts: Accounts,
+    directory: SharedDirectory,
+    tls: bool,
+}
+
+impl Told {
+    fn stop(&self) {
+        if self.handle.is_stopping() {
+            tracing::warn!("told twice to stop: ending at once");
+            std::process::exit(1);
+        }
+        tracing::info!("stopping: what was sent is answered first");
+        self.handle.stop();
+    }
+
+    fn reload(&self) {
+        match self.accounts.reload(&self.directory) {
+            Ok(Some(users)) => tracing::info!(users, "read the users again"),
+            Ok(None) => {}
+            Err(error) => tracing::error!("the users stay as they were: {error:#}"),
+        }
+        match self.handle.reload_certificates() {
+            Ok(()) if !self.tls => {}
+            Ok(()) => tracing::info!("read the certificates again"),
+            Err(error) => tracing::error!("the certificates stay as they were: {error}"),
+        }
+    }
+}
+
+/// The signals that a server obeys, caught from when they are made.
+struct Signals {
+    runtime: Runtime,
+    stop: [Signal; 3],
+    reload: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        let runtime = Builder::new_current_thread().enable_io().build()?;
+        let inside = runtime.enter();
+        let stop = [
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::user_defined1())?,
+        ];
+        let reload = signal(SignalKind::hangup())?;
+        drop(inside);
+        Ok(Signals { runtime, stop, reload })
+    }
+
+    /// Obeys for as long as the process lives.
+    fn obey(mut self, told: &Told) {
+        self.runtime.block_on(poll_fn(|context| {
+            while let Poll::Ready(Some(())) = self.reload.poll_recv(context) {
+                told.reload();
+            }
+            for stop in &mut self.stop {
+                while let Poll::Ready(Some(())) = stop.poll_recv(context) {
+                    told.stop();
+                }
+            }
+            Poll::<()>::Pending
+        }));
+    }
+}

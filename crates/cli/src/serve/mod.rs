@@ -1,0 +1,246 @@
+//! `larder serve`: the cache server, by flags of its own.
+//!
+//! [`setting`] is the table of settings, each of which a flag, a variable or a file may give; this file
+//! makes a server of them; [`banner`] tells what it is.
+
+mod banner;
+mod setting;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use larder_server::{ClientCertificates, Listener, Settings, Tls, TlsSettings};
+use larder_tenancy::{Capabilities, Layout};
+
+pub(crate) use self::setting::Args;
+use self::setting::{Setting, Sources};
+use crate::node::accounts::{Accounts, UserFile};
+use crate::node::{Plan, bind, log, process};
+use crate::units;
+
+/// Where a server listens that is not told otherwise.
+const DEFAULT_LISTEN: &str = "127.0.0.1:11211";
+
+/// A server's memory, if the machine has twice as much.
+const DEFAULT_MEMORY: usize = 1 << 30;
+
+/// Serves until it is told to stop.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let sources = args.sources()?;
+    let chosen = Chosen::from(&sources)?;
+    log::init(1);
+    let settings = &chosen.settings;
+    process::open_files(settings.max_connections, settings.workers)?;
+    let directory = chosen.accounts.load()?;
+    let listeners = chosen.bind()?;
+    let users = directory.credentials().count();
+    let tenants = directory.tenants().count();
+    let about = banner::About::new(&chosen, &listeners, users, tenants);
+    let Chosen { settings, accounts, unix, tls, .. } = chosen;
+    let (tls, files) = (tls.is_some(), unix.into_iter().collect());
+    let prepared = Plan { settings, listeners, accounts, directory, tls, files }.prepare()?;
+    about.print();
+    prepared.run()?;
+    println!("Stopped.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was chosen, all of it checked.
+struct Chosen {
+    settings: Settings,
+    listen: Vec<SocketAddr>,
+    unix: Option<PathBuf>,
+    unix_mode: u32,
+    tls_listen: Vec<SocketAddr>,
+    tls: Option<Arc<Tls>>,
+    accounts: Accounts,
+}
+
+impl Chosen {
+    fn from(sources: &Sources) -> anyhow::Result<Chosen> {
+        let accounts = accounts(sources)?;
+        let tls_listen = addresses(sources, Setting::TlsListen)?;
+        let unix = sources.one(Setting::Unix, path)?;
+        let mut listen = addresses(sources, Setting::Listen)?;
+        if listen.is_empty() && tls_listen.is_empty() && unix.is_none() {
+            listen = vec![DEFAULT_LISTEN.parse()?];
+        }
+        let mode = sources.one(Setting::UnixMode, mode)?;
+        if let (Some(_), None) = (mode, &unix) {
+            bail!("{} without {}", sources.name(Setting::UnixMode), Setting::Unix.flag());
+        }
+        Ok(Chosen {
+            settings: settings(sources)?,
+            tls: tls(sources, tls_listen.is_empty())?,
+            unix_mode: mode.unwrap_or(0o700),
+            listen,
+            unix,
+            tls_listen,
+            accounts,
+        })
+    }
+
+    /// Listens everywhere.
+    fn bind(&self) -> anyhow::Result<Vec<Listener>> {
+        let mut listeners = Vec::new();
+        for &address in &self.listen {
+            listeners.push(Listener::tcp(bind::tcp(address, bind::BACKLOG)?));
+        }
+        if let Some(tls) = &self.tls {
+            for &address in &self.tls_listen {
+                let listener = Listener::tcp(bind::tcp(address, bind::BACKLOG)?);
+                listeners.push(listener.with_tls(tls.clone()));
+            }
+        }
+        if let Some(path) = &self.unix {
+            listeners.push(Listener::unix(bind::unix(path, self.unix_mode, bind::BACKLOG)?));
+        }
+        Ok(listeners)
+    }
+}
+
+/// Who may use the server: that is never left open without somebody saying so.
+fn accounts(sources: &Sources) -> anyhow::Result<Accounts> {
+    let file = sources.one(Setting::AuthFile, path)?;
+    let open = sources.one(Setting::Open, yes)?.unwrap_or(false);
+    match (file, open) {
+        (Some(_), true) => bail!(
+            "{} and {}: either users or everybody; leave one of them out",
+            sources.name(Setting::AuthFile),
+            sources.name(Setting::Open)
+        ),
+        (Some(path), false) => {
+            Ok(Accounts::File(UserFile::new(path, Layout::Tenants, Capabilities::USE)?))
+        }
+        (None, true) => Ok(Accounts::Open),
+        (None, false) => bail!(
+            "nobody may use this server yet. Add --auth-file FILE with a line user:password for \
+             each user\n(user:password:tenant gives the user a cache of its own), or --open to let \
+             in everybody who can connect"
+        ),
+    }
+}
+
+fn settings(sources: &Sources) -> anyhow::Result<Settings> {
+    let memory = sources.one(Setting::Memory, memory)?.unwrap_or_else(default_memory);
+    let mut settings = Settings::new(memory);
+    if let Some(bytes) = sources.one(Setting::MaxItemSize, |text| item_size(text, memory))? {
+        settings.max_item_bytes = bytes;
+    }
+    settings.max_item_bytes = settings.max_item_bytes.min(memory / 8);
+    if let Some(threads) = sources.one(Setting::Threads, |text| number(text, 1, 1024))? {
+        settings.workers = threads;
+    }
+    let connections = sources.one(Setting::MaxConnections, |text| number(text, 1, 10_000_000))?;
+    settings.max_connections = connections.unwrap_or(settings.max_connections);
+    settings.idle_timeout = sources.one(Setting::IdleTimeout, idle_timeout)?.flatten();
+    let debug = std::env::var_os("LARDER_DEBUG_COMMANDS");
+    settings.debug_commands = debug.is_some_and(|value| value == "1");
+    settings.floor = std::env::var_os("LARDER_FLOOR").is_some_and(|value| value == "1");
+    Ok(settings)
+}
+
+/// TLS, if there is somewhere to speak it.
+fn tls(sources: &Sources, nowhere: bool) -> anyhow::Result<Option<Arc<Tls>>> {
+    let certificate = sources.one(Setting::TlsCert, path)?;
+    let key = sources.one(Setting::TlsKey, path)?;
+    let client_ca = sources.one(Setting::TlsClientCa, path)?;
+    if nowhere {
+        for setting in [Setting::TlsCert, Setting::TlsKey, Setting::TlsClientCa] {
+            if sources.is_given(setting) {
+                bail!(
+                    "{} without {}: nothing would be encrypted; add {} ADDRESS",
+                    sources.name(setting),
+                    Setting::TlsListen.flag(),
+                    Setting::TlsListen.flag()
+                );
+            }
+        }
+        return Ok(None);
+    }
+    let need = |found: Option<PathBuf>, setting: Setting, what: &str| {
+        let by = sources.name(Setting::TlsListen);
+        found.with_context(|| format!("{by} needs {} FILE, {what} in PEM", setting.flag()))
+    };
+    let certificate =
+        need(certificate, Setting::TlsCert, "the server's certificate and its chain")?;
+    let key = need(key, Setting::TlsKey, "its private key")?;
+    let mut settings = TlsSettings::new(certificate, key);
+    settings.resumption = true;
+    if client_ca.is_some() {
+        settings.client_certificates = ClientCertificates::Require;
+    }
+    settings.client_ca = client_ca;
+    Ok(Some(Arc::new(Tls::load(settings).context("TLS")?)))
+}
+
+/// All addresses that the values of a setting stand for.
+fn addresses(sources: &Sources, setting: Setting) -> anyhow::Result<Vec<SocketAddr>> {
+    let found = sources.all(setting, |text| {
+        let (host, port) = bind::split_port(text).map_err(|error| format!("{error:#}"))?;
+        let port = port.ok_or("an address and a port, such as 127.0.0.1:11211 or [::]:11211")?;
+        let host = if host == "*" { "0.0.0.0" } else { host };
+        bind::resolve(host, port).map_err(|error| format!("an address: {error:#}"))
+    })?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("a path".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+fn yes(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "1" | "yes" => Ok(true),
+        "false" | "0" | "no" => Ok(false),
+        _ => Err("true or false".to_owned()),
+    }
+}
+
+fn mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| "up to three octal digits, such as 770".to_owned())
+}
+
+/// What a small machine can spare, too.
+fn default_memory() -> usize {
+    let half = process::machine_memory().and_then(|bytes| usize::try_from(bytes / 2).ok());
+    half.map_or(DEFAULT_MEMORY, |half| half.clamp(1 << 20, DEFAULT_MEMORY))
+}
+
+fn memory(text: &str) -> Result<usize, String> {
+    let most = process::machine_memory().unwrap_or(u64::MAX);
+    let bytes = units::size(text).filter(|bytes| (1 << 20..=most).contains(bytes));
+    bytes.and_then(|bytes| usize::try_from(bytes).ok()).ok_or_else(|| {
+        let most = units::show_size(most);
+        format!("{}, from 1m to the {most} of this machine", units::SIZE)
+    })
+}
+
+fn item_size(text: &str, memory: usize) -> Result<usize, String> {
+    let most = memory / 8;
+    let bytes = units::size(text).and_then(|bytes| usize::try_from(bytes).ok());
+    bytes.filter(|bytes| (1024..=most).contains(bytes)).ok_or_else(|| {
+        let most = units::show_size(most as u64);
+        format!("{}, from 1k to an eighth of the memory, {most}", units::SIZE)
+    })
+}
+
+fn number(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("a number from {least} to {most}"))
+}
+
+fn idle_timeout(text: &str) -> Result<Option<Duration>, String> {
+    match text {
+        "never" | "0" => Ok(None),
+        _ => {
+            let found = units::duration(text).filter(|duration| !duration.is_zero());
+            found.map(Some).ok_or_else(|| format!("{}, or never", units::DURATION))
+        }
+    }
+}
