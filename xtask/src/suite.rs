@@ -7,8 +7,9 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -109,19 +110,25 @@ impl File {
     /// Runs it in `stage`; a file that takes minutes is ended.
     fn run(&self, stage: &Path, verbose: bool) -> anyhow::Result<Outcome> {
         let start = Instant::now();
+        let log = stage.join("log");
+        let file = fs::File::create(&log)?;
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", "240", "perl"]).arg(format!("t/{}.t", self.name));
-        command.current_dir(stage);
+        command.current_dir(stage).stdin(Stdio::null()).process_group(0);
+        command.stdout(file.try_clone()?).stderr(file);
         if self.class == Class::Tls {
             command.env("SSL_TEST", "1");
         }
-        let output = command.output().context("cannot run timeout and perl")?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let errors = String::from_utf8_lossy(&output.stderr);
+        let mut child = command.spawn().context("cannot run timeout")?;
+        let status = child.wait()?;
+        // A test that died may have left its servers.
+        let kill = format!("kill -s KILL -- -{} 2>/dev/null", child.id());
+        Command::new("sh").args(["-c", &kill]).status()?;
+        let text = String::from_utf8_lossy(&fs::read(log)?).into_owned();
         let (passed, total) = count(&text);
-        let ended_well = output.status.success();
+        let ended_well = status.success();
         if verbose || !ended_well || passed < total {
-            print!("{}{errors}", failures(&text, verbose));
+            print!("{}", telling(&text, verbose));
         }
         Ok(Outcome { passed, total, ended_well, time: start.elapsed() })
     }
@@ -202,10 +209,12 @@ fn count(output: &str) -> (usize, usize) {
     (passed, plan.unwrap_or(0).max(passed + failed))
 }
 
-/// The lines that matter: all of them, or those of failed tests.
-fn failures(output: &str, verbose: bool) -> String {
-    let lines = output.lines().filter(|line| verbose || line.starts_with("not ok "));
-    lines.map(|line| format!("{line}\n")).collect()
+/// The lines that matter: all of them, or those about failed tests.
+fn telling(output: &str, verbose: bool) -> String {
+    let lines = output
+        .lines()
+        .filter(|line| verbose || !["ok ", "1.."].iter().any(|good| line.starts_with(good)));
+    lines.map(|line| format!("{}\n", line.get(..200).unwrap_or(line))).collect()
 }
 
 fn row(file: &File, outcome: &Outcome) -> String {

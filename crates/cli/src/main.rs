@@ -11,6 +11,7 @@ mod check;
 mod memcached;
 mod node;
 mod serve;
+mod tell;
 mod units;
 mod up;
 
@@ -75,7 +76,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(*args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("larder: {error:#}");
+        tell::error(format_args!("larder: {error:#}"));
         ExitCode::FAILURE
     })
 }

@@ -4,6 +4,8 @@ use larder::Cache;
 use tasklist::config::Config;
 use tasklist::{App, logging, shutdown};
 
+use crate::tell;
+
 /// Serves until Ctrl-C or SIGTERM.
 pub(crate) async fn run() -> anyhow::Result<()> {
     let config = Config::from_env()?;
@@ -17,7 +19,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let db = app.db.clone();
     tasklist::serve(app, listener, async {
         stop.await;
-        println!("\nStopping.");
+        tell::out("\nStopping.\n");
     })
     .await?;
     db.close().await;

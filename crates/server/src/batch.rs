@@ -7,7 +7,7 @@
 
 use arrayvec::ArrayVec;
 use larder_proto::server::{Class, Request};
-use larder_store::HashedKey;
+use larder_store::{HashedKey, Tenant};
 
 use crate::cx::{Cx, Flow};
 use crate::desk::{Desk, Who, cx, flush};
@@ -26,6 +26,14 @@ pub(crate) struct Entry<'b> {
     pub(crate) key: Option<HashedKey<'b>>,
     /// Where it ends in the input.
     pub(crate) end: usize,
+}
+
+impl<'b> Entry<'b> {
+    /// Of a request of this tenant, which ends there.
+    pub(crate) fn new(request: Request<'b>, end: usize, tenant: &Tenant) -> Entry<'b> {
+        let key = request.single_key().map(|key| tenant.hashed(key));
+        Entry { class: request.class(), request, key, end }
+    }
 }
 
 pub(crate) type Batch<'b> = ArrayVec<Entry<'b>, BATCH>;
@@ -57,8 +65,8 @@ impl Run<'_, '_> {
         who: Who<'_>,
         output: &mut impl Output,
     ) -> Option<Stopped> {
+        let mut cx = cx(&desk.node, desk.worker, who);
         while let Some(entry) = self.batch.get(self.at) {
-            let mut cx = cx(&desk.node, desk.worker, who);
             cx.first_in_batch = self.at == 0;
             cx.resume = self.resume;
             let stopped = match entry.class {

@@ -25,6 +25,7 @@ use crate::cx::CloseReason;
 use crate::desk::Desk;
 use crate::node::tick;
 use crate::output::Room;
+use crate::patience::{Deadlines, LINGER_MS, Patience};
 use crate::session::{Next, Session, Turn, Wanted};
 use crate::socket::{self, READ, Sink};
 
@@ -34,13 +35,6 @@ const CARRY: usize = 16 * 1024;
 
 /// Read ahead at once, in bytes.
 pub(crate) const AHEAD: usize = 2048;
-
-/// A client that is waited for has to send or take so many bytes a millisecond, on average, once the first
-/// deadline is over.
-const LEAST_BYTES_A_MS: usize = 16;
-
-/// How long a client has to see that it was closed, in milliseconds.
-const LINGER_MS: u64 = 1000;
 
 /// A connection.
 #[derive(Debug)]
@@ -63,8 +57,7 @@ pub(crate) struct Connection {
     stopping: bool,
     /// Whether more was last read than is read ahead.
     reads_much: bool,
-    /// Since when the client is waited for, by the worker's clock; put later by what it sends or takes.
-    since: Option<u64>,
+    patience: Patience,
     /// What epoll was asked to tell.
     pub(crate) interest: EventFlags,
     /// Whether it is to have another turn without an event.
@@ -92,13 +85,6 @@ pub(crate) struct Means<'w> {
     pub(crate) records: &'w mut Vec<u8>,
     /// By the worker's clock, in milliseconds.
     pub(crate) now: u64,
-}
-
-/// How long is waited for a client.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Deadlines {
-    pub(crate) request_ms: u64,
-    pub(crate) idle_ms: Option<u64>,
 }
 
 /// Whether a connection stays.
@@ -133,7 +119,7 @@ impl Connection {
             ended: false,
             stopping: false,
             reads_much: false,
-            since: None,
+            patience: Patience::default(),
             interest: EventFlags::IN,
             ready: false,
         };
@@ -356,7 +342,7 @@ impl Connection {
         let is_new = (turn.used > 0 && !self.input.is_empty()) || waiting != self.info.waiting();
         if is_new && !self.session.must_log_in() {
             // It waits for something else than before.
-            self.since = None;
+            self.patience = Patience::default();
         }
         self.info.set_waiting(waiting);
         match turn.next {
@@ -388,11 +374,7 @@ impl Connection {
 
     /// Everything is sent.
     fn close(&mut self, reason: CloseReason, now: u64) -> Fate {
-        if let Some(tls) = &mut self.tls {
-            tls.send_close_notify();
-            // Whether the client hears it or not, this is the end.
-            let _ = socket::send_records(&self.socket, tls);
-        }
+        self.say_goodbye();
         // Closing a socket that has something to read resets the connection, and that may cost the
         // client replies that it has not read yet.
         let lingers = matches!(
@@ -409,8 +391,20 @@ impl Connection {
         self.phase = Phase::Lingering(reason);
         self.info.set_waiting(Waiting::Closing);
         self.input.clear(&self.budget);
-        self.since = Some(now);
+        self.patience.begin(now);
         Fate::Stays
+    }
+
+    /// Tells a client of TLS that this is the end, and that nothing was cut off; if it is so.
+    pub(crate) fn say_goodbye(&mut self) {
+        if let Some(tls) = &mut self.tls
+            && self.unsent.is_empty()
+            && !tls.is_handshaking()
+        {
+            tls.send_close_notify();
+            // Whether the client hears it or not.
+            let _ = socket::send_records(&self.socket, tls);
+        }
     }
 
     /// Throws away what comes after the end.
@@ -453,18 +447,20 @@ impl Connection {
             || self.is_handshaking()
             || self.session.must_log_in()
             || self.info.waiting() != Waiting::Request;
-        // Who has to log in has one deadline, whatever it sends.
-        let credit = if self.session.must_log_in() { 0 } else { moved / LEAST_BYTES_A_MS };
-        let credit = credit as u64;
         if moved > 0 {
             self.info.set_active(now);
         }
-        self.since = waits.then(|| self.since.map_or(now, |since| now.min(since + credit)));
+        match waits {
+            false => self.patience = Patience::default(),
+            // Who has to log in has one deadline, whatever it sends.
+            true if self.session.must_log_in() => self.patience.go_on(0, now),
+            true => self.patience.go_on(moved, now),
+        }
     }
 
     /// Why it is to be closed if nothing comes; at `now`, in milliseconds.
     pub(crate) fn overdue(&self, now: u64, deadlines: &Deadlines) -> Option<CloseReason> {
-        let waited = self.since.map_or(0, |since| now.saturating_sub(since));
+        let waited = self.patience.waited(now);
         if let Phase::Lingering(reason) = self.phase {
             return (waited >= LINGER_MS).then_some(reason);
         }
@@ -483,12 +479,12 @@ impl Connection {
     /// Since when it holds memory because its client is slow.
     pub(crate) fn holds_since(&self) -> Option<u64> {
         let holds = self.unsent.holds() + self.input.holds() + self.session.holds();
-        if holds > 0 { self.since } else { None }
+        if holds > 0 { self.patience.since() } else { None }
     }
 
     /// Whether it has to be looked at now and then: because its client is waited for, or may be shut out.
     pub(crate) fn is_watched(&self) -> bool {
-        self.since.is_some() || self.session.has_credential()
+        self.patience.since().is_some() || self.session.has_credential()
     }
 
     /// Why it is to be closed, if the directory does not let it in any more.

@@ -8,12 +8,13 @@
 //!
 //! ```text
 //! listen     accept              the listener's thread; the connection goes to the least loaded worker
-//! worker     turn                epoll says that it is readable
+//! worker     turns               epoll says who is readable; what they want first is fetched together
 //! conn       fill                one read, into the worker's buffer
-//! session    process             parse up to 64 requests, hash, prefetch buckets, then items
+//! session    process             parse up to 64 requests, hash
+//! batch      prefetch            the buckets of all, then the items
 //! exec       read, write         one after another, in order; reads side by side share a reader
 //! replies    bytes, value        small values copied, large ones referred to
-//! conn       send                one write; what the socket did not take is kept, and reading stops
+//! socket     send                one write; what the socket did not take is kept, and reading stops
 //! ```
 //!
 //! # What must stay true
@@ -39,6 +40,8 @@ mod floor;
 mod listen;
 mod node;
 mod output;
+mod patience;
+mod protocol;
 mod replies;
 mod server;
 mod session;

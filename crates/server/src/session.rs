@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use larder_proto::server::{Bad, Class, Limits, Parsed, Request, binary, text};
+use larder_proto::server::{Bad, Class, Parsed, Request, text};
 use larder_store::HashedKey;
 
 use crate::access::Access;
@@ -21,6 +21,7 @@ use crate::exec;
 use crate::exec::auth::AuthState;
 use crate::exec::dump::Dump;
 use crate::output::{Output, Room};
+use crate::protocol::Protocol;
 use crate::replies::FULL;
 use crate::settings::ProtocolPin;
 use crate::upload::Uploading;
@@ -28,12 +29,6 @@ use crate::upload::Uploading;
 /// A request of at most so many bytes, its value included, is waited for; the value of a larger one goes
 /// to the store as it comes.
 const WHOLE: usize = 32 * 1024;
-
-/// A step of a listing takes as long as so many requests.
-const DUMP_STEP: usize = 16;
-
-/// What the parsers accept. A line of keys as long as this asks for 4000 of the longest keys.
-const LIMITS: Limits = Limits { max_keys_line: 1 << 20 };
 
 /// One connection's conversation.
 #[derive(Debug)]
@@ -48,12 +43,6 @@ pub(crate) struct Session {
     protocol: Option<Protocol>,
     scan: text::Scan,
     state: State,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Protocol {
-    Text,
-    Binary,
 }
 
 /// What the next bytes are.
@@ -257,13 +246,13 @@ impl Session {
     ) -> Step {
         match &mut self.state {
             State::Swallow(left) => {
-                let now = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
-                *left -= now as u64;
+                let used = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                *left -= used as u64;
                 if *left > 0 {
-                    return Step::then(now, Next::Read(Wanted::Swallowed));
+                    return Step::then(used, Next::Read(Wanted::Swallowed));
                 }
                 self.state = State::Requests(None);
-                Step::more(now)
+                Step::more(used)
             }
             State::Upload(uploading) => {
                 let used = uploading.append(input);
@@ -274,31 +263,43 @@ impl Session {
                 self.finish_upload(used, desk)
             }
             State::Dump(dump) => {
-                allowance.spend(DUMP_STEP);
                 let who = Who { access: &self.access, fd: self.fd };
                 let mut cx = cx(&desk.node, desk.worker, who);
                 if !dump.step(&mut cx, &mut desk.out) {
                     self.state = State::Requests(None);
                 }
-                Step::more(0)
-            }
-            State::Requests(_) if input.is_empty() => {
-                let wanted = if self.login.is_some() { Wanted::Login } else { Wanted::Request };
-                Step::then(0, Next::Read(wanted))
+                // A step takes as long as very many requests.
+                Step::then(0, Next::Turn)
             }
             State::Requests(paused) => {
                 let paused = *paused;
-                let protocol = *self.protocol.get_or_insert_with(|| Protocol::of(input[0]));
-                if !protocol.fits(self.pin) {
-                    return Step::then(0, Next::Close(CloseReason::Protocol));
-                }
-                if self.login.is_some() {
-                    allowance.spend(1);
-                    return self.log_in(input, desk);
-                }
-                self.batch(input, paused, desk, output, allowance)
+                self.requests(input, paused, desk, output, allowance)
             }
         }
+    }
+
+    /// Carries out requests, or a login.
+    fn requests(
+        &mut self,
+        input: &[u8],
+        paused: Option<Paused>,
+        desk: &mut Desk,
+        output: &mut impl Output,
+        allowance: &mut Allowance,
+    ) -> Step {
+        let Some(first) = input.first() else {
+            let wanted = if self.login.is_some() { Wanted::Login } else { Wanted::Request };
+            return Step::then(0, Next::Read(wanted));
+        };
+        let protocol = *self.protocol.get_or_insert_with(|| Protocol::of(*first));
+        if !protocol.fits(self.pin) {
+            return Step::then(0, Next::Close(CloseReason::Protocol));
+        }
+        if self.login.is_some() {
+            allowance.spend(1);
+            return self.log_in(input, desk);
+        }
+        self.batch(input, paused, desk, output, allowance)
     }
 
     fn log_in(&mut self, input: &[u8], desk: &mut Desk) -> Step {
@@ -328,10 +329,7 @@ impl Session {
     }
 
     fn parse<'b>(&self, input: &'b [u8], scan: &mut text::Scan) -> Parsed<'b> {
-        match self.protocol {
-            Some(Protocol::Binary) => binary::parse(input),
-            _ => text::parse(input, scan, &LIMITS),
-        }
+        self.protocol.unwrap_or(Protocol::Text).parse(input, scan)
     }
 
     /// Parses a batch of requests and carries them out.
@@ -384,7 +382,7 @@ impl Session {
             && let Some(request) = text::again(line)
         {
             end = line.len();
-            batch.push(Entry { request, class: request.class(), key: None, end });
+            batch.push(Entry::new(request, end, &self.access.tenant));
         }
         loop {
             if end == input.len() || batch.len() == most {
@@ -394,10 +392,8 @@ impl Session {
             match self.parse(&input[end..], &mut scan) {
                 Parsed::Ready { request, used } => {
                     end += used;
-                    let class = request.class();
-                    let key = request.single_key().map(|key| self.access.tenant.hashed(key));
-                    batch.push(Entry { request, class, key, end });
-                    if class == Class::Control {
+                    batch.push(Entry::new(request, end, &self.access.tenant));
+                    if request.class() == Class::Control {
                         return Rest::More;
                     }
                 }
@@ -476,20 +472,6 @@ impl Session {
             Flow::Dump(dump) => self.state = State::Dump(dump),
         }
         Step::more(used)
-    }
-}
-
-impl Protocol {
-    fn of(first: u8) -> Protocol {
-        if first == 0x80 { Protocol::Binary } else { Protocol::Text }
-    }
-
-    fn fits(self, pin: ProtocolPin) -> bool {
-        match pin {
-            ProtocolPin::Negotiated => true,
-            ProtocolPin::Text => self == Protocol::Text,
-            ProtocolPin::Binary => self == Protocol::Binary,
-        }
     }
 }
 

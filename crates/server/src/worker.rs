@@ -13,11 +13,12 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::Errno;
 
-use crate::conn::{AHEAD, Connection, Deadlines, Fate, Means};
+use crate::conn::{AHEAD, Connection, Fate, Means};
 use crate::connections::Info;
 use crate::cx::CloseReason;
 use crate::desk::Desk;
 use crate::node::{Node, lock, tick};
+use crate::patience::Deadlines;
 use crate::session::Session;
 use crate::settings::{Address, ProtocolPin};
 use crate::slots::{Slots, Token};
@@ -28,7 +29,7 @@ use crate::tls::Tls;
 const EVENTS: usize = 256;
 
 /// Events whose connections are read before any of them is answered.
-const GROUP: usize = 16;
+const GROUP: usize = 32;
 
 /// What was read ahead of a connection: how much, or why it ends.
 type Read = Option<Result<usize, CloseReason>>;
@@ -287,7 +288,8 @@ impl Worker {
     }
 
     fn close(&mut self, token: Token, reason: CloseReason) {
-        let Some(connection) = self.slots.remove(token) else { return };
+        let Some(mut connection) = self.slots.remove(token) else { return };
+        connection.say_goodbye();
         let tally = &self.node.tally;
         match reason {
             CloseReason::Idle => tick(&tally.idle_kicks),

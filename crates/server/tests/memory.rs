@@ -57,7 +57,7 @@ fn connections_opened_and_reset_leave_nothing_behind() {
     let server = start(Settings { workers: 2, ..Settings::new(8 << 20) });
     let before = rss();
     let done = AtomicUsize::new(0);
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(60);
     std::thread::scope(|scope| {
         for number in 0..2 {
             let (done, address) = (&done, server.address);
@@ -77,6 +77,8 @@ fn connections_opened_and_reset_leave_nothing_behind() {
             });
         }
     });
+    // Time-boxed: a machine that is busy with other things opens fewer.
+    assert!(done.into_inner() >= 10_000);
     eventually("all are gone", || server.handle.connections() == 0);
     assert_eq!(server.handle.buffer_bytes(), 0);
     let mut client = server.connect();

@@ -223,5 +223,6 @@ fn large_values_come_piece_by_piece() {
     script.run(&format!("mg a v T100| -> VA 500000|{value}|"));
     script.run(&format!("ms a 500000 C8 s|{value}| -> EX s500000|"));
     script.run(&format!("ms a 500000 MA s|{value}| -> HD s1000000|"));
-    script.run(&format!("ms a 500000|{value}x|mn| -> CLIENT_ERROR bad data chunk|CLIENT_ERROR bad command line format|MN|"));
+    let bad = "CLIENT_ERROR bad data chunk|CLIENT_ERROR bad command line format|";
+    script.run(&format!("ms a 500000|{value}x|mn| -> {bad}MN|"));
 }

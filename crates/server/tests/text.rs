@@ -116,6 +116,32 @@ fn items_expire() {
     script.run("set a 0 4294967296 1|x|get a| -> STORED|VALUE a 0 1|x|END|");
 }
 
+/// As soon as the whole TTL has passed, and not long before.
+#[test]
+fn items_are_gone_when_their_time_is_over() {
+    for seconds in [1, 2, 3, 10, 2_592_000] {
+        let mut script = Script::new();
+        script.run(&format!("set a 0 {seconds} 1|x|ms b 1 T{seconds}|x| -> STORED|HD|"));
+        script.run("set c 0 0 1|x|ma n N0 q| -> STORED|");
+        script.run(&format!(
+            "touch c {seconds}|ma n T{seconds} q|mg v N{seconds} q| -> TOUCHED|HD W|"
+        ));
+        script.run(&format!("mg a t|mg b t| -> HD t{seconds}|HD t{seconds}|"));
+        script.advance(seconds - 1);
+        script.run("get a b c n v| -> VALUE a 0 1|x|VALUE b 0 1|x|VALUE c 0 1|x|VALUE n 0 1|1|VALUE v 0 0||END|");
+        script.advance(1);
+        script.run("get a b c n v| -> END|");
+    }
+    for seconds in [1, 2, 100] {
+        let mut script = Script::new();
+        script.run(&format!("set a 0 0 1|x|flush_all {seconds}| -> STORED|OK|"));
+        script.advance(seconds - 1);
+        script.run("get a| -> VALUE a 0 1|x|END|");
+        script.advance(1);
+        script.run("get a| -> END|");
+    }
+}
+
 #[test]
 fn flushes() {
     let mut script = Script::new();
@@ -188,7 +214,7 @@ fn many_keys_are_answered_in_order() {
     let mut script = Script::new();
     let mut expected = Vec::new();
     for number in 0..200 {
-        let value = vec![b'a' + (number % 26) as u8; number * 60];
+        let value = vec![b"abcdefg"[number % 7]; number * 60];
         let head = format!("set key{number} 0 0 {}\r\n", value.len());
         let request = [head.as_bytes(), &value, b"\r\n"].concat();
         assert_eq!(script.ask(&request), b"STORED\r\n");

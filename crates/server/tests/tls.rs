@@ -223,6 +223,23 @@ fn who_does_not_speak_tls_is_closed() {
     assert!(is_served(&server, any_version(None)));
 }
 
+/// A client that was cut off gets an error; one that was closed in order reads to the end.
+#[test]
+fn the_end_of_a_connection_is_said() {
+    let idle_timeout = Some(Duration::from_millis(200));
+    let server = start_tls(tls_settings(), Settings { idle_timeout, ..settings() });
+    for last in [&b"quit\r\n"[..], b""] {
+        let mut client = connect(&server, any_version(None));
+        client.ask(b"mn\r\n", b"MN\r\n");
+        client.send(last);
+        assert_eq!(client.rest(), b"", "after {}", last.escape_ascii());
+    }
+    let mut client = connect(&server, any_version(None));
+    client.ask(b"mn\r\n", b"MN\r\n");
+    server.stop().unwrap();
+    assert_eq!(client.rest(), b"", "after a stop");
+}
+
 #[test]
 fn files_that_are_wrong_are_named() {
     let load = |settings: TlsSettings| Tls::load(settings).map(|_| ()).unwrap_err();

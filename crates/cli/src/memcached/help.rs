@@ -17,6 +17,12 @@ Environment:
   LARDER_AUTH_FILE         the same, if the other is not set; user:password:tenant gives the user
                            a cache of its own
   MEMCACHED_PORT_FILENAME  file into which the ports are written
+
+Signals:
+  HUP                      reads users and certificates again
+  INT, TERM, USR1          stop the server: it answers what it has read, waits up to 5 seconds for
+                           clients to take it, and ends; one more, a second later or more, ends it
+                           at once
 ";
 
 /// The version as `-V` shows it: scripts look for memcached's, people for ours.

@@ -29,6 +29,7 @@ use self::listen::{Place, Port};
 use self::options::{Options, Wanted};
 use crate::node::accounts::{Accounts, UserFile};
 use crate::node::{Plan, bind, filter, log, process};
+use crate::tell;
 
 /// The command line is wrong, or does not fit the machine.
 const USAGE: u8 = 64;
@@ -54,9 +55,9 @@ pub(crate) fn is_meant_by(program: &Path) -> bool {
 pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<_> = args.into_iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     match Wanted::parse(&args) {
-        Ok(Wanted::Help) => print!("{}", help::text()),
-        Ok(Wanted::Version) => println!("memcached {}", help::version()),
-        Ok(Wanted::License) => print!("{}", help::license()),
+        Ok(Wanted::Help) => tell::out(help::text()),
+        Ok(Wanted::Version) => tell::out(format_args!("memcached {}\n", help::version())),
+        Ok(Wanted::License) => tell::out(help::license()),
         Ok(Wanted::Server(options)) => return start(*options).unwrap_or_else(Failure::tell),
         Err(error) => return Failure { code: USAGE, error }.tell(),
     }
@@ -71,7 +72,7 @@ struct Failure {
 
 impl Failure {
     fn tell(self) -> ExitCode {
-        eprintln!("larder memcached: {:#}", self.error);
+        tell::error(format_args!("larder memcached: {:#}", self.error));
         ExitCode::from(self.code)
     }
 }
@@ -93,8 +94,9 @@ fn start(mut options: Options) -> Result<ExitCode, Failure> {
     }
     log::init(options.settings.verbosity);
     let loud = options.settings.verbosity > 0;
-    for note in options.notes.iter().filter(|_| loud) {
-        eprintln!("larder memcached: {note}");
+    let notes = options.notes.iter().filter(|_| loud);
+    for note in options.warnings.iter().chain(notes) {
+        tell::error(format_args!("larder memcached: {note}"));
     }
     let user = user(&options)?;
     if options.daemon {
@@ -146,7 +148,7 @@ fn system_limits(options: &Options) -> Result<(), Failure> {
     if options.lock_memory {
         // As in memcached, a server that may not is still a server.
         if let Err(error) = process::lock_memory() {
-            eprintln!("larder memcached: -k: {error:#}");
+            tell::error(format_args!("larder memcached: -k: {error:#}"));
         }
     }
     Ok(())
@@ -275,7 +277,7 @@ fn show_port(options: &mut Options, listeners: &[Listener]) {
 fn announce(options: &Options, addresses: &[Address]) {
     let tell = |written: anyhow::Result<()>| {
         if let Err(error) = written {
-            eprintln!("larder memcached: {error:#}");
+            tell::error(format_args!("larder memcached: {error:#}"));
         }
     };
     if let Some(path) = &options.pid_file {

@@ -45,6 +45,8 @@ pub(crate) struct Options {
     pub(crate) tls: Option<TlsSettings>,
     /// What was given and has no meaning here, a line each.
     pub(crate) notes: Vec<String>,
+    /// What was given and will be missed, a line each: these are said in any case.
+    pub(crate) warnings: Vec<String>,
     ssl: Ssl,
     /// Options of `-o` that go together with others, as they were given.
     hot_pct: u64,
@@ -109,6 +111,7 @@ impl Options {
             auth_file: None,
             tls: None,
             notes: Vec::new(),
+            warnings: Vec::new(),
             ssl: Ssl::default(),
             hot_pct: 20,
             warm_pct: 40,
@@ -120,8 +123,11 @@ impl Options {
         let short = flag.short;
         match (flag.meaning, flag.takes) {
             (Meaning::Refused(why), _) => bail!("-{short} {value}: {why}"),
+            // Who wants no UDP has what it wants.
+            (Meaning::Idle(_), _) if short == 'U' && value == "0" => {}
             (Meaning::Idle(why), _) => {
-                self.notes.push(format!("-{short} has no meaning here: {why}"));
+                let lines = if short == 'U' { &mut self.warnings } else { &mut self.notes };
+                lines.push(format!("-{short} has no meaning here: {why}"));
             }
             (Meaning::Honoured, Takes::Nothing) => self.switch(short),
             (Meaning::Honoured, _) => {}
@@ -246,8 +252,8 @@ impl Options {
         }
         if item > memory / 8 {
             let largest = units::show_size(memory as u64 / 8);
-            self.notes.push(format!(
-                "items above {largest} are not stored: an item may have an eighth of the memory"
+            self.warnings.push(format!(
+                "-I: items above {largest} are not stored: an item may have an eighth of the memory"
             ));
         }
         if let Some(machine) = process::machine_memory().filter(|most| memory as u64 > *most) {

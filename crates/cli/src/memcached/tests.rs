@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larder_server::{ClientCertificates, MinVersion, ProtocolPin};
+use larder_server::{ClientCertificates, MinVersion, ProtocolPin, Settings};
 
 use super::flags::{FLAGS, Meaning, Takes};
 use super::listen::Port;
@@ -100,10 +100,13 @@ fn every_flag_is_taken_as_its_row_says() {
         match (flag.meaning, wanted(&line)) {
             (Meaning::Refused(why), Err(error)) => assert!(error.to_string().ends_with(why)),
             (Meaning::Idle(why), Ok(Wanted::Server(options))) => {
-                assert!(options.notes.iter().any(|note| note.contains(why)), "{line}");
+                // Who asks for UDP would wait for it.
+                let said = if flag.short == 'U' { &options.warnings } else { &options.notes };
+                assert!(said.iter().any(|note| note.contains(why)), "{line}");
             }
             (Meaning::Honoured, Ok(Wanted::Server(options))) => {
                 assert_eq!(options.notes, [""; 0], "{line}");
+                assert_eq!(options.warnings, [""; 0], "{line}");
             }
             (Meaning::Honoured, Ok(_)) => assert!("hVi".contains(flag.short), "{line}"),
             (Meaning::Honoured, Err(error)) => {
@@ -237,4 +240,10 @@ fn names_that_begin_with_memcached_are_memcached() {
     for name in ["larder", "/usr/memcached/larder", "", "my-memcached"] {
         assert!(!is_meant_by(name.as_ref()), "{name}");
     }
+}
+
+#[test]
+fn the_help_says_how_long_stopping_takes() {
+    let seconds = Settings::new(64 << 20).stop_deadline.as_secs();
+    assert!(help::text().contains(&format!("waits up to {seconds} seconds")));
 }

@@ -17,6 +17,8 @@ pub(crate) fn init(verbosity: u32) {
         .with_ansi(std::io::stderr().is_terminal())
         .with_max_level(level)
         .with_target(false)
+        // Said on standard error, too: it would panic if that is what cannot be written to.
+        .log_internal_errors(false)
         .finish();
     // It fails if log lines go somewhere already, which is as good.
     let _ = tracing::subscriber::set_global_default(lines);

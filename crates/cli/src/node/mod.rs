@@ -3,7 +3,7 @@
 //!
 //! Sockets are bound and files read before anything runs, so what is wrong is said at once. The main
 //! thread accepts connections; one more waits for signals: SIGINT, SIGTERM and SIGUSR1 stop the server in
-//! order, a second one ends it at once, and SIGHUP has users and certificates read again.
+//! order, one more of them a while later ends it at once, and SIGHUP has users and certificates read again.
 
 pub(crate) mod accounts;
 pub(crate) mod bind;
@@ -15,6 +15,7 @@ use std::future::poll_fn;
 use std::path::PathBuf;
 use std::task::Poll;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use larder_server::{Address, Handle, Listener, Server, Settings};
@@ -46,7 +47,13 @@ impl Plan {
         let server = Server::new(self.settings, directory.clone())?;
         let signals = Signals::new().context("cannot wait for signals")?;
         let handle = server.handle();
-        let told = Told { handle, accounts: self.accounts, directory, tls: self.tls };
+        let told = Told {
+            handle,
+            accounts: self.accounts,
+            directory,
+            tls: self.tls,
+            stops: Stops::default(),
+        };
         let (listeners, files) = (self.listeners, self.files);
         Ok(Prepared { server, listeners, addresses, signals, told, files })
     }
@@ -73,7 +80,7 @@ impl Prepared {
         let Prepared { server, listeners, signals, told, files, .. } = self;
         thread::Builder::new()
             .name("larder-signals".to_owned())
-            .spawn(move || signals.obey(&told))
+            .spawn(move || signals.obey(told))
             .context("cannot start a thread")?;
         let served = server.run(listeners);
         for file in files {
@@ -90,16 +97,21 @@ struct Told {
     accounts: Accounts,
     directory: SharedDirectory,
     tls: bool,
+    stops: Stops,
 }
 
 impl Told {
-    fn stop(&self) {
-        if self.handle.is_stopping() {
-            tracing::warn!("told twice to stop: ending at once");
-            std::process::exit(1);
-        }
-        tracing::info!("stopping: what was sent is answered first");
+    fn stop(&mut self) {
+        // Before anything is said of it: what is said may get stuck.
         self.handle.stop();
+        match self.stops.take(Instant::now()) {
+            Stop::Begins => tracing::info!("stopping: what was sent is answered first"),
+            Stop::GoesOn => {}
+            Stop::Breaks => {
+                tracing::warn!("told again to stop: ending at once");
+                std::process::exit(1);
+            }
+        }
     }
 
     fn reload(&self) {
@@ -112,6 +124,44 @@ impl Told {
             Ok(()) if !self.tls => {}
             Ok(()) => tracing::info!("read the certificates again"),
             Err(error) => tracing::error!("the certificates stay as they were: {error}"),
+        }
+    }
+}
+
+/// A server that heard no signals could only be killed, so it ends with whom they are for.
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.handle.stop();
+    }
+}
+
+/// What a signal to stop does.
+#[derive(Debug, PartialEq, Eq)]
+enum Stop {
+    Begins,
+    GoesOn,
+    Breaks,
+}
+
+/// When the first signal to stop came.
+#[derive(Debug, Default)]
+struct Stops {
+    first: Option<Instant>,
+}
+
+impl Stops {
+    /// Signals that come closer to the first are the same wish: `timeout`, for one, tells the process and
+    /// then its group.
+    const ONE_WISH: Duration = Duration::from_secs(1);
+
+    fn take(&mut self, now: Instant) -> Stop {
+        match self.first {
+            None => {
+                self.first = Some(now);
+                Stop::Begins
+            }
+            Some(first) if now.duration_since(first) < Self::ONE_WISH => Stop::GoesOn,
+            Some(_) => Stop::Breaks,
         }
     }
 }
@@ -138,7 +188,7 @@ impl Signals {
     }
 
     /// Obeys for as long as the process lives.
-    fn obey(mut self, told: &Told) {
+    fn obey(mut self, mut told: Told) {
         self.runtime.block_on(poll_fn(|context| {
             while let Poll::Ready(Some(())) = self.reload.poll_recv(context) {
                 told.reload();
@@ -150,5 +200,21 @@ impl Signals {
             }
             Poll::<()>::Pending
         }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_later_signal_breaks_a_graceful_stop() {
+        let first = Instant::now();
+        let mut stops = Stops::default();
+        assert_eq!(stops.take(first), Stop::Begins);
+        for ms in [0, 1, 999] {
+            assert_eq!(stops.take(first + Duration::from_millis(ms)), Stop::GoesOn, "{ms}");
+        }
+        assert_eq!(stops.take(first + Duration::from_secs(1)), Stop::Breaks);
     }
 }

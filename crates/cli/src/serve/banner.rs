@@ -2,18 +2,21 @@
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use larder_server::{Address, Listener};
 
 use super::Chosen;
 use crate::node::accounts::Accounts;
-use crate::units;
+use crate::{tell, units};
 
 /// The lines of the banner: a heading, and what belongs to it.
 #[derive(Debug)]
 pub(super) struct About {
     lines: Vec<(&'static str, String)>,
     warning: Option<&'static str>,
+    /// How long stopping may take.
+    stop: Duration,
 }
 
 impl About {
@@ -50,11 +53,15 @@ impl About {
         lines.push(("Users", who(&chosen.accounts, users, tenants)));
         let warning =
             "Everybody who can reach these addresses may read, change and flush everything.";
-        Self { lines, warning: (open && reachable).then_some(warning) }
+        Self {
+            lines,
+            warning: (open && reachable).then_some(warning),
+            stop: settings.stop_deadline,
+        }
     }
 
     pub(super) fn print(&self) {
-        print!("{}", self.text(std::io::stdout().is_terminal()));
+        tell::out(self.text(std::io::stdout().is_terminal()));
     }
 
     fn text(&self, colours: bool) -> String {
@@ -68,7 +75,11 @@ impl About {
         if let Some(warning) = self.warning {
             let _ = write!(text, "\n  {bold}{warning}{end}\n");
         }
-        text.push_str("\nCtrl-C stops it.\n");
+        let _ = write!(
+            text,
+            "\nCtrl-C stops it, and waits up to {:?} for clients to take their replies.\n",
+            self.stop
+        );
         text
     }
 }

@@ -20,7 +20,7 @@ pub(crate) use self::setting::Args;
 use self::setting::{Setting, Sources};
 use crate::node::accounts::{Accounts, UserFile};
 use crate::node::{Plan, bind, log, process};
-use crate::units;
+use crate::{tell, units};
 
 /// Where a server listens that is not told otherwise.
 const DEFAULT_LISTEN: &str = "127.0.0.1:11211";
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let prepared = Plan { settings, listeners, accounts, directory, tls, files }.prepare()?;
     about.print();
     prepared.run()?;
-    println!("Stopped.");
+    tell::out("Stopped.\n");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -138,6 +138,18 @@ fn settings(sources: &Sources) -> anyhow::Result<Settings> {
     let connections = sources.one(Setting::MaxConnections, |text| number(text, 1, 10_000_000))?;
     settings.max_connections = connections.unwrap_or(settings.max_connections);
     settings.idle_timeout = sources.one(Setting::IdleTimeout, idle_timeout)?.flatten();
+    if let Some(rate) = sources.one(Setting::AcceptRate, accept_rate)? {
+        settings.accepts_per_second = rate;
+    }
+    if let Some(bytes) = sources.one(Setting::BufferMemory, buffer_memory)? {
+        settings.buffer_bytes = bytes;
+    }
+    if let Some(timeout) = sources.one(Setting::RequestTimeout, duration)? {
+        settings.request_deadline = timeout;
+    }
+    if let Some(timeout) = sources.one(Setting::StopTimeout, duration)? {
+        settings.stop_deadline = timeout;
+    }
     let debug = std::env::var_os("LARDER_DEBUG_COMMANDS");
     settings.debug_commands = debug.is_some_and(|value| value == "1");
     settings.floor = std::env::var_os("LARDER_FLOOR").is_some_and(|value| value == "1");
@@ -238,9 +250,27 @@ fn number(text: &str, least: usize, most: usize) -> Result<usize, String> {
 fn idle_timeout(text: &str) -> Result<Option<Duration>, String> {
     match text {
         "never" | "0" => Ok(None),
+        _ => duration(text).map(Some).map_err(|want| format!("{want}, or never")),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let found = units::duration(text).filter(|duration| !duration.is_zero());
+    found.ok_or_else(|| units::DURATION.to_owned())
+}
+
+fn accept_rate(text: &str) -> Result<Option<u32>, String> {
+    match text {
+        "unlimited" => Ok(None),
         _ => {
-            let found = units::duration(text).filter(|duration| !duration.is_zero());
-            found.map(Some).ok_or_else(|| format!("{}, or never", units::DURATION))
+            let rate = text.parse().ok().filter(|rate| *rate > 0);
+            rate.map(Some).ok_or_else(|| "a number above 0, or unlimited".to_owned())
         }
     }
+}
+
+fn buffer_memory(text: &str) -> Result<usize, String> {
+    let bytes = units::size(text).filter(|bytes| *bytes >= 1 << 20);
+    let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    bytes.ok_or_else(|| format!("{}, at least 1m", units::SIZE))
 }

@@ -26,6 +26,10 @@ pub(crate) enum Setting {
     Threads,
     MaxConnections,
     IdleTimeout,
+    AcceptRate,
+    BufferMemory,
+    RequestTimeout,
+    StopTimeout,
     AuthFile,
     Open,
 }
@@ -58,6 +62,10 @@ const TABLE: &[Row] = &[
     Row(Setting::Threads, "threads", Form::One, "N", "Threads that serve connections  [default: one per CPU]"),
     Row(Setting::MaxConnections, "max-connections", Form::One, "N", "Most connections at once  [default: 1024]"),
     Row(Setting::IdleTimeout, "idle-timeout", Form::One, "TIME", "Closes connections that are idle for so long  [default: never]"),
+    Row(Setting::AcceptRate, "accept-rate", Form::One, "N", "Most connections accepted in a second, more wait; or unlimited  [default: 20000]"),
+    Row(Setting::BufferMemory, "buffer-memory", Form::One, "SIZE", "Memory for half commands and for replies that clients have not taken  [default: 64m]"),
+    Row(Setting::RequestTimeout, "request-timeout", Form::One, "TIME", "Closes connections whose command, login or handshake is not whole, or whose replies are not taken, after so long  [default: 60s]"),
+    Row(Setting::StopTimeout, "stop-timeout", Form::One, "TIME", "How long a server that stops waits for clients to take their replies  [default: 5s]"),
     Row(Setting::AuthFile, "auth-file", Form::One, "FILE", "Users: a line user:password or user:password:tenant each"),
     Row(Setting::Open, "open", Form::Switch, "", "Lets in everybody who can connect"),
 ];
@@ -69,7 +77,9 @@ const CONFIG_HELP: &str = "A TOML file with any of these settings";
 const SOURCES: &str = "\
 Every setting may also be a variable (--max-item-size is LARDER_MAX_ITEM_SIZE), or a line of the file
 that --config or LARDER_CONFIG names (max-item-size = \"2m\"). Flags come first, then variables.
-SIGHUP has users and certificates read again; SIGINT and SIGTERM stop the server in order.";
+SIGHUP has users and certificates read again. SIGINT, SIGTERM and SIGUSR1 stop the server: it answers what
+it has read, waits up to --stop-timeout for clients to take it, and ends; one more signal, a second later
+or more, ends it at once.";
 
 impl Setting {
     fn row(self) -> &'static Row {
@@ -308,6 +318,20 @@ mod tests {
             assert_eq!(row.0 as usize, at, "{}", row.1);
         }
         Args::augment_args(Command::new("serve")).debug_assert();
+    }
+
+    #[test]
+    fn the_help_has_the_defaults_of_the_server() {
+        let settings = larder_server::Settings::new(64 << 20);
+        for (setting, default) in [
+            (Setting::AcceptRate, settings.accepts_per_second.unwrap().to_string()),
+            (Setting::BufferMemory, format!("{}m", settings.buffer_bytes >> 20)),
+            (Setting::RequestTimeout, format!("{}s", settings.request_deadline.as_secs())),
+            (Setting::StopTimeout, format!("{}s", settings.stop_deadline.as_secs())),
+        ] {
+            let Row(_, name, .., help) = setting.row();
+            assert!(help.ends_with(&format!("[default: {default}]")), "{name}: {default}");
+        }
     }
 
     #[test]

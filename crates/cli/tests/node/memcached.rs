@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Command;
 
 use larder_peers::{Program, Running};
 
@@ -14,7 +15,7 @@ use crate::{
 };
 
 fn is_root() -> bool {
-    let id = std::process::Command::new("id").arg("-u").output().unwrap();
+    let id = Command::new("id").arg("-u").output().unwrap();
     id.stdout == b"0\n"
 }
 
@@ -159,16 +160,50 @@ fn flags_reach_the_server() {
 
 #[test]
 fn what_has_no_meaning_is_said_if_it_is_to_talk() {
-    let idle = "-f 1.5 -o slab_reassign,modern -U 11211 start";
+    let idle = "-f 1.5 -o slab_reassign,modern -U 0 start";
     let (quiet, address) = start(idle, &[]);
     exchange(address, "");
     assert_eq!(quiet.output(), "");
     let (loud, address) = start(&format!("{idle} -v"), &[]);
     exchange(address, "");
     let output = loud.output();
-    for words in ["-f has", "-o slab_reassign has", "-o modern has", "-U has", "\"start\""] {
+    for words in ["-f has", "-o slab_reassign has", "-o modern has", "\"start\""] {
         assert!(output.contains(words), "{words}: {output}");
     }
+}
+
+#[test]
+fn what_will_be_missed_is_said_in_any_case() {
+    let (running, address) = start("-U 11211 -m 64 -I 9m", &[]);
+    exchange(address, "");
+    let output = running.output();
+    let lines =
+        ["-U has no meaning here: UDP is not served", "-I: items above 8 MiB are not stored"];
+    for words in lines {
+        assert!(output.contains(words), "{words}: {output}");
+    }
+    assert_eq!(output.lines().count(), 2, "{output}");
+}
+
+#[test]
+fn two_signals_at_once_are_one_wish_to_stop() {
+    let (mut running, address) = start("-v", &[]);
+    let mut client = connect(address);
+    // More than the sockets hold: the server has to wait for the client.
+    let value = "v".repeat(1 << 20);
+    client
+        .write_all(format!("set k 0 0 1000000\r\n{}\r\n", &value[..1_000_000]).as_bytes())
+        .unwrap();
+    expect(&mut client, "STORED\r\n");
+    client.write_all("get k\r\n".repeat(20).as_bytes()).unwrap();
+    expect(&mut client, "VALUE");
+    let pid = running.pid();
+    let twice = format!("kill -TERM {pid}; kill -INT {pid}");
+    assert!(Command::new("sh").args(["-c", &twice]).status().unwrap().success());
+    says(&running, "stopping");
+    let answer = read_all(&mut client);
+    assert!(answer.ends_with("END\r\n"), "{}", &answer[answer.len() - 20..]);
+    assert!(running.ends().success(), "{}", running.output());
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! `larder serve`.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use larder_peers::Running;
 
-use crate::{exchange, larder, login, read_all, refusal, says, wait, write};
+use crate::{
+    LARDER, PATIENCE, exchange, larder, login, read_all, refusal, says, signal, wait, write,
+};
 
 fn args(flags: &str) -> Vec<String> {
     std::iter::once("serve").chain(flags.split_whitespace()).map(str::to_owned).collect()
@@ -46,6 +50,13 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("--max-connections many", "--max-connections: \"many\""),
         ("--max-connections 9999999", "open files"),
         ("--idle-timeout 30", "want a duration such as 500ms, 30s"),
+        (
+            "--accept-rate 0",
+            "--accept-rate: \"0\" will not do: want a number above 0, or unlimited",
+        ),
+        ("--buffer-memory 1", "at least 1m"),
+        ("--request-timeout 60", "want a duration such as"),
+        ("--stop-timeout never", "want a duration such as"),
         ("--listen 127.0.0.1", "127.0.0.1:11211"),
         ("--listen 127.0.0.1:x", "\"x\" is no port"),
         ("--listen no.such.host.invalid:1", "no.such.host.invalid"),
@@ -85,6 +96,7 @@ fn the_banner_says_what_it_is_and_ctrl_c_stops_it() {
         "64 MiB, items up to 1 MiB\n".to_owned(),
         "1 thread, up to 77 connections\n".to_owned(),
         "everybody, without a password (--open)\n".to_owned(),
+        "Ctrl-C stops it, and waits up to 5s for clients".to_owned(),
     ] {
         assert!(output.contains(&words), "{words}: {output}");
     }
@@ -96,6 +108,46 @@ fn the_banner_says_what_it_is_and_ctrl_c_stops_it() {
     running.signal("INT");
     assert!(running.ends().success(), "{}", running.output());
     assert!(running.output().ends_with("Stopped.\n") && !sock.exists());
+}
+
+#[test]
+fn it_obeys_when_nobody_reads_what_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("users");
+    let users = write(&file, "ann:a\n");
+    let flags = format!("--listen 127.0.0.1:0 --auth-file {users} --stop-timeout 30s");
+    let mut server = Command::new(LARDER)
+        .args(args(&flags))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(server.stderr.take());
+    let banner = BufReader::new(server.stdout.take().unwrap());
+    // Nobody reads on after the banner.
+    let lines: Vec<_> = banner
+        .lines()
+        .map_while(Result::ok)
+        .take_while(|line| !line.starts_with("Ctrl-C"))
+        .collect();
+    let address = lines.iter().find_map(|line| line.trim().strip_prefix("Listening"));
+    let address: SocketAddr = address.unwrap().trim().parse().unwrap();
+    let pid = server.id().to_string();
+    // It logs that it has read them, to nobody, and hears the next signal all the same.
+    for user in ["bob", "cy"] {
+        write(&file, &format!("{user}:x\n"));
+        signal(&pid, "HUP");
+        wait(user, || (exchange(address, &login(user, "x")) == "STORED\r\n").then_some(()));
+    }
+    signal(&pid, "TERM");
+    let end = Instant::now() + PATIENCE;
+    while server.try_wait().unwrap().is_none() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // If it has ended, this does nothing.
+    let _ = server.kill();
+    let status = server.wait().unwrap();
+    assert!(status.success(), "{status}");
 }
 
 #[test]

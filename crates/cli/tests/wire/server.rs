@@ -161,6 +161,9 @@ impl Stream {
                 Some(length)
             }
             Err(error) if is_timeout(&error) => None,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.receive(limit.unwrap_or_default(), got)
+            }
             // A reset: the server has closed before it read everything.
             Err(_) => Some(0),
         }

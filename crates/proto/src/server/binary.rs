@@ -298,25 +298,23 @@ impl Header {
 
     /// The request, from parts that have the lengths that [`check`](Self::check) found right.
     fn command<'b>(&self, extras: &'b [u8], key: &'b [u8], value: &'b [u8]) -> Command<'b> {
+        let get = |with_key, exptime| Action::Get { key, with_key, exptime };
+        let join = |mode| Action::Store { mode, key, flags: 0, exptime: 0, value };
+        let store = |mode| {
+            let mode = if self.cas == 0 { mode } else { StoreMode::Cas(self.cas) };
+            Action::Store { mode, key, flags: u32_at(extras, 0), exptime: u32_at(extras, 4), value }
+        };
         let action = match self.head.opcode {
-            op::GET | op::GETQ => Action::Get { key, with_key: false, exptime: None },
-            op::GETK | op::GETKQ => Action::Get { key, with_key: true, exptime: None },
-            op::GAT | op::GATQ => {
-                Action::Get { key, with_key: false, exptime: Some(u32_at(extras, 0)) }
-            }
-            op::GATK | op::GATKQ => {
-                Action::Get { key, with_key: true, exptime: Some(u32_at(extras, 0)) }
-            }
+            op::GET | op::GETQ => get(false, None),
+            op::GETK | op::GETKQ => get(true, None),
+            op::GAT | op::GATQ => get(false, Some(u32_at(extras, 0))),
+            op::GATK | op::GATKQ => get(true, Some(u32_at(extras, 0))),
             op::TOUCH => Action::Touch { key, exptime: u32_at(extras, 0) },
-            op::SET | op::SETQ => self.store(StoreMode::Set, extras, key, value),
-            op::ADD | op::ADDQ => self.store(StoreMode::Add, extras, key, value),
-            op::REPLACE | op::REPLACEQ => self.store(StoreMode::Replace, extras, key, value),
-            op::APPEND | op::APPENDQ => {
-                Action::Store { mode: StoreMode::Append, key, flags: 0, exptime: 0, value }
-            }
-            op::PREPEND | op::PREPENDQ => {
-                Action::Store { mode: StoreMode::Prepend, key, flags: 0, exptime: 0, value }
-            }
+            op::SET | op::SETQ => store(StoreMode::Set),
+            op::ADD | op::ADDQ => store(StoreMode::Add),
+            op::REPLACE | op::REPLACEQ => store(StoreMode::Replace),
+            op::APPEND | op::APPENDQ => join(StoreMode::Append),
+            op::PREPEND | op::PREPENDQ => join(StoreMode::Prepend),
             op::DELETE | op::DELETEQ => Action::Delete { key },
             op::INCREMENT | op::INCREMENTQ => arith(Direction::Incr, extras, key),
             op::DECREMENT | op::DECREMENTQ => arith(Direction::Decr, extras, key),
@@ -328,21 +326,10 @@ impl Header {
             op::SASL_LIST => Action::SaslList,
             op::SASL_AUTH => Action::SaslAuth { mechanism: key, data: value },
             op::SASL_STEP => Action::SaslStep { mechanism: key, data: value },
-            // What has no form does not come here.
+            // What is left of those that have a form.
             _ => Action::Noop,
         };
         Command { head: self.head, quiet: is_quiet(self.head.opcode), cas: self.cas, action }
-    }
-
-    fn store<'b>(
-        &self,
-        mode: StoreMode,
-        extras: &[u8],
-        key: &'b [u8],
-        value: &'b [u8],
-    ) -> Action<'b> {
-        let mode = if self.cas == 0 { mode } else { StoreMode::Cas(self.cas) };
-        Action::Store { mode, key, flags: u32_at(extras, 0), exptime: u32_at(extras, 4), value }
     }
 }
 

@@ -44,6 +44,9 @@ fn refused(input: &[u8]) -> (Status, usize, u64, bool) {
 
 const CLOSED: (Status, usize, u64, bool) = (Status::Invalid, 24, 0, true);
 
+/// Opcode, extras, key and value; whether it is quiet, and what is asked for.
+type Row<'r> = (u8, &'r [u8], &'r [u8], &'r [u8], bool, Action<'r>);
+
 #[test]
 fn every_opcode_is_read_into_its_parts() {
     let extras20 = [&1_u64.to_be_bytes()[..], &2_u64.to_be_bytes(), &3_u32.to_be_bytes()].concat();
@@ -55,7 +58,7 @@ fn every_opcode_is_read_into_its_parts() {
     let cas = StoreMode::Cas(7);
     let arith = |direction, initial| Action::Arith { key, direction, delta: 1, initial };
     let (up, down) = (Direction::Incr, Direction::Decr);
-    let table: &[(u8, &[u8], &[u8], &[u8], bool, Action<'_>)] = &[
+    let table: &[Row<'_>] = &[
         (0x00, &[], key, &[], false, get(false, None)),
         (0x09, &[], key, &[], true, get(false, None)),
         (0x0c, &[], key, &[], false, get(true, None)),

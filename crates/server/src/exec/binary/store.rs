@@ -133,7 +133,7 @@ fn mode(mode: StoreMode) -> Mode {
     }
 }
 
-/// Counts and answers what became of a value.
+/// Answers what became of a value, and counts it.
 #[inline]
 fn answer(
     command: &Command<'_>,
@@ -142,15 +142,9 @@ fn answer(
     cx: &Cx<'_>,
     out: &mut Vec<u8>,
 ) {
-    if stored.is_ok() {
-        cx.count(Count::CmdSet, 1);
-    }
-    let compared = matches!(mode, StoreMode::Cas(_));
+    count(mode, stored, cx);
     let status = match stored {
         Ok(Outcome::Stored { cas }) => {
-            if compared {
-                cx.count(Count::CasHits, 1);
-            }
             if !command.quiet {
                 command.head.done(out, shown(*cas, cx));
             }
@@ -161,24 +155,29 @@ fn answer(
             StoreMode::Replace => Status::NotFound,
             _ => Status::NotStored,
         },
-        Ok(Outcome::Exists) => {
-            if compared {
-                cx.count(Count::CasBadval, 1);
-            }
-            Status::Exists
-        }
-        Ok(Outcome::NotFound) => {
-            cx.count(Count::CasMisses, 1);
-            Status::NotFound
-        }
-        Err(StoreError::TooLarge { .. }) => {
-            cx.count(Count::StoreTooLarge, 1);
-            Status::TooLarge
-        }
-        Err(_) => {
-            cx.count(Count::StoreNoMemory, 1);
-            Status::OutOfMemory
-        }
+        Ok(Outcome::Exists) => Status::Exists,
+        Ok(Outcome::NotFound) => Status::NotFound,
+        Err(StoreError::TooLarge { .. }) => Status::TooLarge,
+        Err(_) => Status::OutOfMemory,
     };
     command.head.refuse(out, status);
+}
+
+/// Counts what became of a value.
+#[inline]
+fn count(mode: StoreMode, stored: &Result<Outcome, StoreError>, cx: &Cx<'_>) {
+    match stored {
+        Ok(_) => cx.count(Count::CmdSet, 1),
+        Err(StoreError::TooLarge { .. }) => cx.count(Count::StoreTooLarge, 1),
+        Err(_) => cx.count(Count::StoreNoMemory, 1),
+    }
+    if !matches!(mode, StoreMode::Cas(_)) {
+        return;
+    }
+    match stored {
+        Ok(Outcome::Stored { .. }) => cx.count(Count::CasHits, 1),
+        Ok(Outcome::Exists) => cx.count(Count::CasBadval, 1),
+        Ok(Outcome::NotFound) => cx.count(Count::CasMisses, 1),
+        Ok(Outcome::NotStored) | Err(_) => {}
+    }
 }

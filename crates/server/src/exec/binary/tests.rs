@@ -53,7 +53,7 @@ impl Server {
         (got.status == 0).then_some(got.value)
     }
 
-    fn is_closed_by(mut self, request: &[u8]) -> Vec<Answer> {
+    fn closed_by(mut self, request: &[u8]) -> Vec<Answer> {
         let all = self.all(request);
         assert!(self.wire.is_closed());
         all
@@ -297,8 +297,8 @@ fn the_small_commands_answer() {
     assert_eq!(server.one(&request(0x0b, &[], &[], &[])), refusal(0x0b, 0, "1.6.45"));
     assert_eq!(server.one(&request(0x1b, &[0, 0, 0, 1], &[], &[])), refusal(0x1b, 0, ""));
     let quit = [request(0x07, &[], &[], &[]), noop()].concat();
-    assert_eq!(server.is_closed_by(&quit), [refusal(0x07, 0, "")]);
-    assert_eq!(Server::new().is_closed_by(&request(0x17, &[], &[], &[])), []);
+    assert_eq!(server.closed_by(&quit), [refusal(0x07, 0, "")]);
+    assert_eq!(Server::new().closed_by(&request(0x17, &[], &[], &[])), []);
 }
 
 #[test]
@@ -317,12 +317,12 @@ fn what_is_malformed_is_answered_and_closes() {
         (0x0b, &[], &[], b"x"),
     ] {
         let bytes = [request(opcode, extras, key, value), noop()].concat();
-        assert_eq!(Server::new().is_closed_by(&bytes), invalid(opcode), "{opcode:#x}");
+        assert_eq!(Server::new().closed_by(&bytes), invalid(opcode), "{opcode:#x}");
     }
     let mut short = request(0x00, &[], b"key", &[]);
     short[11] = 1;
-    assert_eq!(Server::new().is_closed_by(&short), [refusal(0x00, 0x81, "Unknown command")]);
-    assert_eq!(Server::new().is_closed_by(&[&noop()[..], b"get a\r\n"].concat()).len(), 1);
+    assert_eq!(Server::new().closed_by(&short), [refusal(0x00, 0x81, "Unknown command")]);
+    assert_eq!(Server::new().closed_by(&[&noop()[..], b"get a\r\n"].concat()).len(), 1);
 }
 
 #[test]

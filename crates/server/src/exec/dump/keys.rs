@@ -211,8 +211,9 @@ fn is_word(key: &[u8]) -> bool {
     !key.iter().any(|byte| *byte <= b' ' || *byte == 0x7f)
 }
 
-/// When an item expires, in seconds since 1970; none: never.
+/// When an item expires, in seconds since 1970; none: never. Rounded up, for an exptime is kept less the
+/// last step of the store's clock.
 fn expiry(item: &Item<'_>, cx: &Cx<'_>) -> Option<u64> {
     let left = u64::try_from(item.ttl()?.as_millis()).unwrap_or(u64::MAX);
-    Some(cx.now.unix_ms.saturating_add(left) / 1000)
+    Some(cx.now.unix_ms.saturating_add(left).div_ceil(1000))
 }

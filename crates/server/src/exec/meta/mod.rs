@@ -194,8 +194,8 @@ fn put_ttl(out: &mut Vec<u8>, ttl: Option<Duration>) {
     }
 }
 
-/// A TTL in seconds, begun ones counted. The store keeps it in steps of 100 ms, rounded up, so one of
-/// them does not count.
+/// A TTL in seconds, begun ones counted. It is kept in steps of 100 ms, and may have one more at first
+/// than was asked for.
 fn seconds_left(ttl: Duration) -> u64 {
     let left = ttl.saturating_sub(Duration::from_millis(100));
     left.as_secs() + u64::from(left.subsec_nanos() > 0)

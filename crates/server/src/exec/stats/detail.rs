@@ -19,8 +19,10 @@ use crate::cx::{Cx, Flow};
 use crate::exec::dump::{self, Dump};
 use crate::node::lock;
 
-/// The most prefixes that are counted, of all tenants together (memcached's limit).
+/// The most prefixes of a tenant (memcached's limit).
 const MOST_PREFIXES: usize = 65_536;
+/// The most of all tenants together. Nobody takes more than is left for others.
+const MOST_OF_ALL: usize = 2 * MOST_PREFIXES;
 /// Lines of one step.
 const STEP: usize = 512;
 /// The longest value of a binary reply, in bytes: it has to be made whole.
@@ -126,14 +128,14 @@ impl Detail {
         let Some(end) = key.iter().position(|byte| *byte == self.delimiter) else { return };
         let prefix = &key[..end];
         let mut tables = lock(&self.tables);
-        let is_full = tables.prefixes >= MOST_PREFIXES;
+        let most = MOST_PREFIXES.min(MOST_OF_ALL - tables.prefixes);
         let table = self.table(&mut tables, access.grant.tenant());
         if !table.is_on {
             return;
         }
         if let Some(counts) = table.counts.get_mut(prefix) {
             change(counts);
-        } else if !is_full {
+        } else if table.counts.len() < most {
             let mut counts = Counts::default();
             change(&mut counts);
             table.counts.insert(prefix.into(), counts);
