@@ -146,13 +146,13 @@ impl Stream {
     /// nothing came in time.
     pub(crate) fn receive(&mut self, limit: Duration, got: &mut Vec<u8>) -> Option<usize> {
         let mut buffer = [0; 65536];
-        let limit = Some(limit.max(Duration::from_millis(1)));
+        let limit = limit.max(Duration::from_millis(1));
         let read = match self {
             Stream::Tcp(stream) => {
-                stream.set_read_timeout(limit).and_then(|()| stream.read(&mut buffer))
+                stream.set_read_timeout(Some(limit)).and_then(|()| stream.read(&mut buffer))
             }
             Stream::Unix(stream) => {
-                stream.set_read_timeout(limit).and_then(|()| stream.read(&mut buffer))
+                stream.set_read_timeout(Some(limit)).and_then(|()| stream.read(&mut buffer))
             }
         };
         match read {
@@ -161,9 +161,7 @@ impl Stream {
                 Some(length)
             }
             Err(error) if is_timeout(&error) => None,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                self.receive(limit.unwrap_or_default(), got)
-            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.receive(limit, got),
             // A reset: the server has closed before it read everything.
             Err(_) => Some(0),
         }
