@@ -1,7 +1,7 @@
 //! A load generator for servers that speak memcached's protocols: what `larder bench` is made of.
 //!
 //! A [`Generator`] asks one server at a time ([`fill`](Generator::fill), [`run`](Generator::run)) over
-//! many connections, each of a thread with its own epoll loop. [`compare`] does it with several servers
+//! many connections, each of a thread with its own epoll loop. [`compare()`] does it with several servers
 //! in turns and [`report`] says what came out.
 //!
 //! What must stay true:

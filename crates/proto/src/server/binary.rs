@@ -2,7 +2,7 @@
 //!
 //! A request is a header of 24 bytes, then extras, key and value. Everything that a header alone can
 //! show to be wrong is refused as soon as it has come, so no length in it is waited for, or added to
-//! another, before it is known to be sane. What the opcodes take is one table, [`Form::of`].
+//! another, before it is known to be sane. What the opcodes take is one table, `Form::of`.
 //!
 //! Nothing is copied: a [`Command`] borrows its key and value from the bytes that were read.
 //!
