@@ -3,8 +3,9 @@
 use larder_proto::MAX_KEY_LEN;
 use larder_proto::server::Parsed;
 
-/// The largest value that is waited for. Larger ones are swallowed, as a server does.
-const MAX_VALUE_LEN: usize = 1024;
+/// The largest value that is waited for; larger ones are swallowed, as a server does. No input is as long:
+/// so what is swallowed is never there in one piece.
+const MAX_VALUE_LEN: usize = 1 << 20;
 
 /// Parses `bytes` whole, and byte by byte: it has to be the same.
 ///
