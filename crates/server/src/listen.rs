@@ -131,12 +131,11 @@ impl Acceptor {
             match acceptfrom_with(self.listeners[listener].socket.as_fd(), flags) {
                 Ok((socket, peer)) => self.deal(socket, peer, listener),
                 Err(Errno::AGAIN) => break,
-                // Without descriptors or memory, there may be some in a moment.
-                Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                    return self.suspend();
-                }
-                // Of a connection that is gone already, among others: nothing that the next shares.
-                Err(_) => {}
+                // Of a connection that is gone already: nothing that the next shares.
+                Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO | Errno::PERM) => {}
+                // Without descriptors or memory, there may be some in a moment; and whatever else is wrong
+                // is not to be met again at once.
+                Err(_) => return self.suspend(),
             }
         }
         Ok(())

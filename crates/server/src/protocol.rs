@@ -18,7 +18,7 @@ pub(crate) enum Protocol {
 impl Protocol {
     /// Of a connection that begins with this byte.
     pub(crate) fn of(first: u8) -> Protocol {
-        if first == 0x80 { Protocol::Binary } else { Protocol::Text }
+        if binary::is_request(first) { Protocol::Binary } else { Protocol::Text }
     }
 
     /// Whether connections of a listener may speak it.

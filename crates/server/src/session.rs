@@ -297,18 +297,21 @@ impl Session {
         }
         if self.login.is_some() {
             allowance.spend(1);
-            return self.log_in(input, desk);
+            return self.log_in(input, protocol, desk);
         }
         self.batch(input, paused, desk, output, allowance)
     }
 
-    fn log_in(&mut self, input: &[u8], desk: &mut Desk) -> Step {
+    fn log_in(&mut self, input: &[u8], protocol: Protocol, desk: &mut Desk) -> Step {
         let state = self.login.as_deref_mut().expect("asked for by the caller");
         let who = Who { access: &self.access, fd: self.fd };
         let mut cx = cx(&desk.node, desk.worker, who);
-        let step = exec::auth::step(input, state, &mut cx, &mut desk.out);
+        let step = exec::auth::step(input, protocol, state, &mut cx, &mut desk.out);
         if step.used == 0 && matches!(step.flow, Flow::Continue) {
             return Step::then(0, Next::Read(Wanted::Login));
+        }
+        if step.swallow > 0 {
+            self.state = State::Swallow(step.swallow);
         }
         self.flow(step.flow, step.used, desk)
     }

@@ -15,8 +15,9 @@ mod text;
 
 use std::time::Duration;
 
+use larder_proto::StoreMode;
 use larder_proto::server::Request;
-use larder_store::{HashedKey, Reader, StoreError};
+use larder_store::{HashedKey, Mode, Reader, StoreError};
 
 use crate::cx::{Cx, Flow};
 use crate::replies::Replies;
@@ -105,6 +106,24 @@ fn upload(
         // Many values are on their way at once, more than the store has room for in pieces.
         Err(StoreError::TooMuchReserved { .. }) => Upload::collect(value_len, &cx.node.budget),
         reserved => reserved.map(Upload::Reserved),
+    }
+}
+
+/// Whether the value is put before or after that of an item.
+fn joins(mode: StoreMode) -> bool {
+    matches!(mode, StoreMode::Append | StoreMode::Prepend)
+}
+
+/// The store's word for it.
+#[inline]
+fn mode(mode: StoreMode) -> Mode {
+    match mode {
+        StoreMode::Set => Mode::Set,
+        StoreMode::Add => Mode::Add,
+        StoreMode::Replace => Mode::Replace,
+        StoreMode::Append => Mode::Append,
+        StoreMode::Prepend => Mode::Prepend,
+        StoreMode::Cas(cas) => Mode::Cas(cas),
     }
 }
 

@@ -14,6 +14,7 @@ mod parse;
 mod reply;
 
 use super::{Class, Words};
+use crate::command::StoreMode;
 
 pub use parse::{again, parse};
 pub(super) use parse::{bad, bad_store, valued};
@@ -127,7 +128,7 @@ pub enum Admin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Store<'b> {
     /// When, and how.
-    pub verb: Verb,
+    pub mode: StoreMode,
     /// Under what.
     pub key: &'b [u8],
     /// A number of the client's.
@@ -138,23 +139,6 @@ pub struct Store<'b> {
     pub noreply: bool,
     /// What; empty in [`Parsed::Partial`](super::Parsed::Partial).
     pub value: &'b [u8],
-}
-
-/// How a [`Store`] stores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
-    /// Always.
-    Set,
-    /// Where there is nothing.
-    Add,
-    /// Where there is something.
-    Replace,
-    /// After what is there.
-    Append,
-    /// Before what is there.
-    Prepend,
-    /// Where what is there has this CAS number.
-    Cas(u64),
 }
 
 /// The keys of a line, each of 1 to 250 bytes; one at least.

@@ -1,6 +1,7 @@
 //! Bytes to commands.
 
-use super::{Admin, Command, Keys, MAX_LINE_LEN, Scan, Store, Verb};
+use super::{Admin, Command, Keys, MAX_LINE_LEN, Scan, Store};
+use crate::command::StoreMode;
 use crate::key::MAX_KEY_LEN;
 use crate::server::line::{
     MAX_ANNOUNCED, announced, decimal, error, leading_number, signed, signed32,
@@ -51,8 +52,14 @@ fn plain_set(input: &[u8], end: usize) -> Option<Parsed<'_>> {
     let is_plain =
         rest.is_empty() && (1..=MAX_KEY_LEN).contains(&key.len()) && value_len <= MAX_ANNOUNCED;
     let value_len = usize::try_from(value_len).ok().filter(|_| is_plain)?;
-    let store =
-        Store { verb: Verb::Set, key, flags, exptime: exptime.into(), noreply: false, value: &[] };
+    let store = Store {
+        mode: StoreMode::Set,
+        key,
+        flags,
+        exptime: exptime.into(),
+        noreply: false,
+        value: &[],
+    };
     Some(valued(input, end + 1, value_len, Reply::Line(error::CHUNK), |value| {
         Request::Text(Command::Store(Store { value, ..store }))
     }))
@@ -113,15 +120,15 @@ fn parse_line(input: &[u8], end: usize, known: bool) -> Parsed<'_> {
     }
     match name {
         b"get" => whole.get(words, false),
-        b"set" => whole.store(words, Verb::Set),
+        b"set" => whole.store(words, StoreMode::Set),
         b"mg" => meta::parse(meta::Verb::Get, words, input, used),
         b"ms" => meta::parse(meta::Verb::Set, words, input, used),
         b"gets" => whole.get(words, true),
         b"delete" => whole.delete(words),
         b"incr" => whole.arith(words, false),
         b"decr" => whole.arith(words, true),
-        b"add" => whole.store(words, Verb::Add),
-        b"cas" => whole.store(words, Verb::Cas(0)),
+        b"add" => whole.store(words, StoreMode::Add),
+        b"cas" => whole.store(words, StoreMode::Cas(0)),
         b"touch" => whole.touch(words),
         b"gat" => whole.get_and_touch(words, false),
         b"gats" => whole.get_and_touch(words, true),
@@ -129,9 +136,9 @@ fn parse_line(input: &[u8], end: usize, known: bool) -> Parsed<'_> {
         b"ma" => meta::parse(meta::Verb::Arith, words, input, used),
         b"mn" => meta::parse(meta::Verb::Noop, words, input, used),
         b"me" => meta::parse(meta::Verb::Debug, words, input, used),
-        b"replace" => whole.store(words, Verb::Replace),
-        b"append" => whole.store(words, Verb::Append),
-        b"prepend" => whole.store(words, Verb::Prepend),
+        b"replace" => whole.store(words, StoreMode::Replace),
+        b"append" => whole.store(words, StoreMode::Append),
+        b"prepend" => whole.store(words, StoreMode::Prepend),
         b"version" => whole.ready(Command::Version),
         b"quit" => whole.ready(Command::Quit),
         b"stats" => whole.ready(Command::Stats { args: words }),
@@ -169,7 +176,7 @@ impl<'b> Line<'b> {
         self.ready(Command::GetAndTouch { keys, cas, exptime: exptime.into() })
     }
 
-    fn store(self, mut words: Words<'b>, verb: Verb) -> Parsed<'b> {
+    fn store(self, mut words: Words<'b>, mode: StoreMode) -> Parsed<'b> {
         let (Some(key), Some(flags), Some(exptime), Some(len)) =
             (words.next(), words.next(), words.next(), words.next())
         else {
@@ -179,18 +186,18 @@ impl<'b> Line<'b> {
             return bad(error::FORMAT, self.used);
         };
         let noreply = self.noreply();
-        let verb = match verb {
-            Verb::Cas(_) => words.next().and_then(decimal).map(Verb::Cas),
-            verb => Some(verb),
+        let mode = match mode {
+            StoreMode::Cas(_) => words.next().and_then(decimal).map(StoreMode::Cas),
+            mode => Some(mode),
         };
-        let (Some(flags), Some(exptime), Some(verb), true) =
-            (client_flags(flags), store_exptime(exptime), verb, key.len() <= MAX_KEY_LEN)
+        let (Some(flags), Some(exptime), Some(mode), true) =
+            (client_flags(flags), store_exptime(exptime), mode, key.len() <= MAX_KEY_LEN)
         else {
             return bad_store(unless(noreply, error::FORMAT), self.used, value_len);
         };
         let chunk_error = unless(noreply, error::CHUNK);
         valued(self.input, self.used, value_len, chunk_error, |value| {
-            Request::Text(Command::Store(Store { verb, key, flags, exptime, noreply, value }))
+            Request::Text(Command::Store(Store { mode, key, flags, exptime, noreply, value }))
         })
     }
 

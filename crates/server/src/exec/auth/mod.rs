@@ -14,11 +14,10 @@ mod text;
 
 use std::sync::Arc;
 
-use larder_proto::server::binary;
-
 use crate::access::Access;
 use crate::counters::Count;
 use crate::cx::{CloseReason, Cx, Flow};
+use crate::protocol::Protocol;
 
 pub(crate) use sasl::sasl;
 
@@ -34,16 +33,6 @@ pub(crate) struct AuthState {
     requests: u8,
     /// Whether SASL was begun without credentials, which are to come in a message of their own.
     has_begun: bool,
-    /// Bytes to come that are thrown away.
-    swallow: u64,
-    /// As its first byte said.
-    protocol: Option<Protocol>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Protocol {
-    Text,
-    Binary,
 }
 
 /// What a step did.
@@ -51,36 +40,32 @@ enum Protocol {
 pub(crate) struct Step {
     /// Bytes of the input that are done with. With [`Flow::Continue`] and none, more are needed.
     pub(crate) used: usize,
+    /// Bytes after those that are to be thrown away as they come.
+    pub(crate) swallow: u64,
     pub(crate) flow: Flow,
 }
 
 impl Step {
-    const NEED_MORE: Step = Step { used: 0, flow: Flow::Continue };
+    const NEED_MORE: Step = Step { used: 0, swallow: 0, flow: Flow::Continue };
 
     fn go_on(used: usize) -> Step {
-        Step { used, flow: Flow::Continue }
+        Step { used, swallow: 0, flow: Flow::Continue }
     }
 
     fn close(used: usize, reason: CloseReason) -> Step {
-        Step { used, flow: Flow::Close(reason) }
+        Step { used, swallow: 0, flow: Flow::Close(reason) }
     }
 }
 
 /// Does one thing with what a connection sends that has to authenticate.
 pub(crate) fn step(
     input: &[u8],
+    protocol: Protocol,
     state: &mut AuthState,
     cx: &mut Cx<'_>,
     out: &mut Vec<u8>,
 ) -> Step {
-    let Some(first) = input.first() else { return Step::NEED_MORE };
-    if state.swallow > 0 {
-        let used = usize::try_from(state.swallow).unwrap_or(usize::MAX).min(input.len());
-        state.swallow -= used as u64;
-        return Step::go_on(used);
-    }
-    let said = if binary::is_request(*first) { Protocol::Binary } else { Protocol::Text };
-    let mut step = match *state.protocol.get_or_insert(said) {
+    let mut step = match protocol {
         Protocol::Binary => sasl::step(input, state, cx, out),
         Protocol::Text => text::step(input, state, cx, out),
     };

@@ -44,15 +44,14 @@ pub(super) fn step(input: &[u8], state: &mut AuthState, cx: &Cx<'_>, out: &mut V
     match binary::parse(input) {
         Parsed::NeedMore { .. } => Step::NEED_MORE,
         Parsed::Ready { request: Request::Binary(command), used } => {
-            Step { used, flow: answer(&command, state, cx, out) }
+            Step { used, swallow: 0, flow: answer(&command, state, cx, out) }
         }
         Parsed::Bad(Bad { reply, used, swallow, close }) => {
             reply.put(out);
-            state.swallow = swallow;
             if close.is_some() {
                 Step::close(used, CloseReason::Protocol)
             } else {
-                Step::go_on(used)
+                Step { swallow, ..Step::go_on(used) }
             }
         }
         // Of another protocol, or with a value that is not all there: none of these is a login.

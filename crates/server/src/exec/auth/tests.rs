@@ -2,7 +2,7 @@
 
 use larder_store::Clock;
 use larder_tenancy::{
-    Capabilities, Credential, Digest, Directory, Salt, SharedDirectory, Tenant, TenantId,
+    Capabilities, Credential, Digest, Directory, Grant, Salt, SharedDirectory, Tenant, TenantId,
     TenantName,
 };
 
@@ -245,6 +245,26 @@ fn who_is_in_and_fails_is_out_again() {
     assert_eq!(statuses(&mut bench, &mut wire, &again), [0, 0]);
     assert_eq!(statuses(&mut bench, &mut wire, &[plain("foo", "x"), noop()].concat()), [0x20; 2]);
     assert!(wire.is_closed());
+}
+
+/// What a refused login carries stays its own, also if meanwhile nobody has to log in any more.
+#[test]
+fn the_rest_of_a_refused_login_is_never_a_request() {
+    let closed = Directory::new(1, [Tenant::shared()], [user("foo", "bar")], None).unwrap();
+    let directory = SharedDirectory::new(closed);
+    let settings = Settings { clock: Clock::manual(1_800_000_000_000), ..Settings::new(64 << 20) };
+    let mut bench = Bench::new(settings, directory.clone()).unwrap();
+    let mut wire = bench.wire(ProtocolPin::Negotiated);
+
+    // Too long a name of a mechanism, and a message that looks like a request.
+    let refused = request(0x21, &[], &[b'x'; 33], &request(0x01, &item(0, 0), b"k", b"v"));
+    let (head, rest) = refused.split_at(24 + 33);
+    assert_eq!(statuses(&mut bench, &mut wire, head), [4]);
+    let anonymous = Grant::anonymous(TenantId::DEFAULT, Capabilities::ALL);
+    let open = Directory::new(2, [Tenant::shared()], [], Some(anonymous)).unwrap();
+    directory.publish(open).unwrap();
+    let next = request(0x00, &[], b"k", &[]);
+    assert_eq!(statuses(&mut bench, &mut wire, &[rest, &next].concat()), [1]);
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub(super) fn step(input: &[u8], state: &mut AuthState, cx: &Cx<'_>, out: &mut V
         out.extend_from_slice(b"CLIENT_ERROR bad command line termination\r\n");
         return Step::go_on(used);
     }
-    Step { used, flow: attempt(key, value, state, cx, out) }
+    Step { used, swallow: 0, flow: attempt(key, value, state, cx, out) }
 }
 
 /// Key and length of `set <key> <any> <any> <length>`, whatever follows.

@@ -2,12 +2,12 @@
 
 use larder_proto::StoreMode;
 use larder_proto::server::binary::{Action, Command, Status, exptime};
-use larder_store::{Commit, HashedKey, Mode, Outcome, Removed, StoreError, Write};
+use larder_store::{Commit, HashedKey, Outcome, Removed, StoreError, Write};
 
 use super::allows;
 use crate::counters::Count;
 use crate::cx::{Cx, Flow};
-use crate::exec::{self, shown};
+use crate::exec::{check_joining, joins, mode, shown, upload};
 use crate::upload::Upload;
 
 /// What a request says of the item it stores.
@@ -36,13 +36,8 @@ pub(super) fn store(
         tell_cas: !command.quiet,
         ..Write::new(mode(item.mode), item.value)
     };
-    // Also where there is nothing to join: the answer is that of a value that comes piece by piece.
-    let (bytes, limit) = (key.key().len() + item.value.len(), cx.node.settings.max_item_bytes);
-    let stored = if bytes > limit && joins(item.mode) {
-        Err(StoreError::TooLarge { bytes, limit })
-    } else {
-        cx.tenant().write(key, &write)
-    };
+    let fits = if joins(item.mode) { check_joining(key, item.value.len(), cx) } else { Ok(()) };
+    let stored = fits.and_then(|()| cx.tenant().write(key, &write));
     answer(command, item.mode, &stored, cx, out);
 }
 
@@ -76,20 +71,21 @@ pub(crate) fn begin_upload(
         command.head.refuse(out, Status::AuthFailed);
         return None;
     }
-    let Action::Store { mode, key, flags, exptime: raw_exptime, .. } = command.action else {
+    let Action::Store { mode: store_mode, key, flags, exptime: raw_exptime, .. } = command.action
+    else {
         command.head.refuse(out, Status::Invalid);
         return None;
     };
     let (hashed, ttl) = (cx.tenant().hashed(key), cx.ttl(exptime(raw_exptime)));
-    let refused = match exec::upload(hashed, joins(mode), value_len, flags, ttl, cx) {
+    let refused = match upload(hashed, joins(store_mode), value_len, flags, ttl, cx) {
         Ok(upload) => return Some(upload),
         Err(error) => error,
     };
-    if mode == StoreMode::Set {
+    if store_mode == StoreMode::Set {
         // What the client wanted last is not what is there.
         cx.tenant().remove(hashed, None);
     }
-    answer(command, mode, &Err(refused), cx, out);
+    answer(command, store_mode, &Err(refused), cx, out);
     None
 }
 
@@ -116,21 +112,6 @@ pub(crate) fn finish_upload(
         }
     }
     Flow::Continue
-}
-
-fn joins(mode: StoreMode) -> bool {
-    matches!(mode, StoreMode::Append | StoreMode::Prepend)
-}
-
-fn mode(mode: StoreMode) -> Mode {
-    match mode {
-        StoreMode::Set => Mode::Set,
-        StoreMode::Add => Mode::Add,
-        StoreMode::Replace => Mode::Replace,
-        StoreMode::Append => Mode::Append,
-        StoreMode::Prepend => Mode::Prepend,
-        StoreMode::Cas(cas) => Mode::Cas(cas),
-    }
 }
 
 /// Answers what became of a value, and counts it.

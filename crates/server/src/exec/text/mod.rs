@@ -7,7 +7,8 @@ mod get;
 mod idle;
 mod store;
 
-use larder_proto::server::text::{Admin, Command, Store, Verb};
+use larder_proto::StoreMode;
+use larder_proto::server::text::{Admin, Command, Store};
 use larder_store::{HashedKey, Reader};
 use larder_tenancy::Capabilities;
 
@@ -179,7 +180,7 @@ fn refuse(command: &Command<'_>, out: &mut Vec<u8>) {
     let (name, noreply) = match *command {
         Command::Get { cas, .. } => (if cas { "gets" } else { "get" }, false),
         Command::GetAndTouch { cas, .. } => (if cas { "gats" } else { "gat" }, false),
-        Command::Store(Store { verb, noreply, .. }) => (store_name(verb), noreply),
+        Command::Store(Store { mode, noreply, .. }) => (store_name(mode), noreply),
         Command::Delete { noreply, .. } => ("delete", noreply),
         Command::Arith { down, noreply, .. } => (if down { "decr" } else { "incr" }, noreply),
         Command::Touch { noreply, .. } => ("touch", noreply),
@@ -195,13 +196,13 @@ fn refuse(command: &Command<'_>, out: &mut Vec<u8>) {
     }
 }
 
-fn store_name(verb: Verb) -> &'static str {
-    match verb {
-        Verb::Set => "set",
-        Verb::Add => "add",
-        Verb::Replace => "replace",
-        Verb::Append => "append",
-        Verb::Prepend => "prepend",
-        Verb::Cas(_) => "cas",
+fn store_name(mode: StoreMode) -> &'static str {
+    match mode {
+        StoreMode::Set => "set",
+        StoreMode::Add => "add",
+        StoreMode::Replace => "replace",
+        StoreMode::Append => "append",
+        StoreMode::Prepend => "prepend",
+        StoreMode::Cas(_) => "cas",
     }
 }

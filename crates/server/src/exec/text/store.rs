@@ -1,11 +1,12 @@
 //! set, add, replace, append, prepend, cas; and values that come piece by piece.
 
-use larder_proto::server::text::{Store, Verb};
-use larder_store::{Commit, HashedKey, Mode, Outcome, StoreError, Write};
+use larder_proto::StoreMode;
+use larder_proto::server::text::Store;
+use larder_store::{Commit, HashedKey, Outcome, StoreError, Write};
 
 use crate::counters::Count;
 use crate::cx::Cx;
-use crate::exec::{check_joining, upload};
+use crate::exec::{check_joining, joins, mode, upload};
 use crate::upload::Upload;
 
 /// Stores a value that is whole; the reply.
@@ -21,7 +22,7 @@ pub(super) fn begin(
     cx: &Cx<'_>,
 ) -> Result<Upload, &'static [u8]> {
     let key = cx.tenant().hashed(store.key);
-    upload(key, joins(store.verb), value_len, store.flags, cx.ttl(store.exptime), cx)
+    upload(key, joins(store.mode), value_len, store.flags, cx.ttl(store.exptime), cx)
         .map_err(|error| failed(store, key, &error, cx))
 }
 
@@ -40,9 +41,9 @@ pub(super) fn finish(
         Upload::Collected(value) => put(store, &value, key, cx),
         Upload::Reserved(reservation) => {
             cx.node.detail.set(cx.access, store.key);
-            let commit = Commit { tell_cas: false, ..Commit::new(mode(store.verb)) };
+            let commit = Commit { tell_cas: false, ..Commit::new(mode(store.mode)) };
             match reservation.commit(&commit) {
-                Ok(outcome) => done(store.verb, outcome, cx),
+                Ok(outcome) => done(store.mode, outcome, cx),
                 Err(error) => failed(store, key, &error, cx),
             }
         }
@@ -56,35 +57,19 @@ fn put(store: &Store<'_>, value: &[u8], key: HashedKey<'_>, cx: &Cx<'_>) -> &'st
         flags: store.flags,
         ttl: cx.ttl(store.exptime),
         tell_cas: false,
-        ..Write::new(mode(store.verb), value)
+        ..Write::new(mode(store.mode), value)
     };
-    let fits = if joins(store.verb) { check_joining(key, value.len(), cx) } else { Ok(()) };
+    let fits = if joins(store.mode) { check_joining(key, value.len(), cx) } else { Ok(()) };
     match fits.and_then(|()| cx.tenant().write(key, &write)) {
-        Ok(outcome) => done(store.verb, outcome, cx),
+        Ok(outcome) => done(store.mode, outcome, cx),
         Err(error) => failed(store, key, &error, cx),
     }
 }
 
-fn joins(verb: Verb) -> bool {
-    matches!(verb, Verb::Append | Verb::Prepend)
-}
-
 #[inline]
-fn mode(verb: Verb) -> Mode {
-    match verb {
-        Verb::Set => Mode::Set,
-        Verb::Add => Mode::Add,
-        Verb::Replace => Mode::Replace,
-        Verb::Append => Mode::Append,
-        Verb::Prepend => Mode::Prepend,
-        Verb::Cas(cas) => Mode::Cas(cas),
-    }
-}
-
-#[inline]
-fn done(verb: Verb, outcome: Outcome, cx: &Cx<'_>) -> &'static [u8] {
+fn done(mode: StoreMode, outcome: Outcome, cx: &Cx<'_>) -> &'static [u8] {
     cx.count(Count::CmdSet, 1);
-    let is_cas = matches!(verb, Verb::Cas(_));
+    let is_cas = matches!(mode, StoreMode::Cas(_));
     let (count, line): (_, &[u8]) = match outcome {
         Outcome::Stored { .. } => (Count::CasHits, b"STORED\r\n"),
         Outcome::NotStored => return b"NOT_STORED\r\n",
@@ -100,7 +85,7 @@ fn done(verb: Verb, outcome: Outcome, cx: &Cx<'_>) -> &'static [u8] {
 /// What a `set` wanted last is not what is there, so that goes.
 #[cold]
 fn failed(store: &Store<'_>, key: HashedKey<'_>, error: &StoreError, cx: &Cx<'_>) -> &'static [u8] {
-    if store.verb == Verb::Set {
+    if store.mode == StoreMode::Set {
         cx.tenant().remove(key, None);
     }
     if let StoreError::TooLarge { .. } = error {
