@@ -19,10 +19,24 @@ use crate::engine::{Engine, Kind, Limit, Size};
 use crate::report::Report;
 use crate::windows::thread_cpu;
 
+/// What is called.
+#[derive(Clone, Copy)]
+struct Calls {
+    /// The largest value, in bytes.
+    largest: u32,
+    /// Whether there are turns of values of about 80 bytes only.
+    shifting: bool,
+    number: usize,
+}
+
 /// The limit of the engines: filled early in the run, and turned over several times.
 const BOUND: usize = 64 << 20;
 const SMALLEST: u32 = 50;
 const LARGEST: u32 = 2048;
+/// Values of at most so many bytes where sizes shift and small ones have their turn.
+const SMALL: u32 = 130;
+/// New keys before sizes shift.
+const SHIFT: u32 = 20_000;
 const REPEATS: usize = 3;
 /// No call may have more work of its own than this.
 const LIMIT_MICROS: f64 = 50.0;
@@ -32,7 +46,8 @@ const ENGINES: [Kind; 6] =
 
 /// Measures all engines.
 pub(crate) fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
-    let calls = plan.pick(400_000, 1_500_000);
+    let number = plan.pick(400_000, 1_500_000);
+    let calls = Calls { largest: LARGEST, shifting: false, number };
     let title = "Longest call, in µs of CPU time: 64 MiB, from empty to turned over, 50 B to 2 KiB";
     let headings = ["", "own work", "once full", "p99.99", "over 50 µs", "longest seen", "calls"];
     let mut table = Table::new(title, &headings);
@@ -53,6 +68,15 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
             add("larder, memory taken", &times);
             let what = "longest call, µs of its own work, all memory taken before";
             report.bar(Bar::at_most(what, times.longest(), LIMIT_MICROS));
+            for (bound, largest) in [(BOUND, LARGEST), (1 << 30, 16 << 10)] {
+                let calls = Calls { largest, shifting: true, number: 3 * number };
+                let size = Size { limit: Limit::Bytes(bound), ..size.clone() };
+                let times = repeat(calls, || kind.build(&size))?;
+                let name = format!("sizes shift, to {largest} B in {} MiB", bound >> 20);
+                add(&format!("larder, {name}"), &times);
+                let what = format!("longest call where {name}");
+                report.bar(Bar::at_most(&what, times.longest(), LIMIT_MICROS));
+            }
         }
     }
     report.table(table);
@@ -94,30 +118,32 @@ fn micros(nanos: u32) -> f64 {
 }
 
 fn repeat(
-    calls: usize,
+    calls: Calls,
     build: impl Fn() -> anyhow::Result<Box<dyn Engine>>,
 ) -> anyhow::Result<Times> {
-    let mut own = vec![u32::MAX; calls];
+    let mut own = vec![u32::MAX; calls.number];
     let mut longest_seen = 0;
     for _ in 0..REPEATS {
         let engine = build()?;
-        run(&*engine, &mut own, &mut longest_seen);
+        run(&*engine, calls, &mut own, &mut longest_seen);
     }
-    let once_full = own[calls / 2..].iter().copied().max().unwrap_or(0);
+    let once_full = own[calls.number / 2..].iter().copied().max().unwrap_or(0);
     own.sort_unstable();
     Ok(Times { own, once_full, longest_seen })
 }
 
 /// Makes the calls: half gets, a third sets of new keys, the rest overwrites.
-fn run(engine: &dyn Engine, own: &mut [u32], longest_seen: &mut u32) {
-    let value = [b'v'; LARGEST as usize];
+fn run(engine: &dyn Engine, calls: Calls, own: &mut [u32], longest_seen: &mut u32) {
+    let value = vec![b'v'; calls.largest as usize];
     let mut random = Random::new(31);
     let mut keys = 1;
     for time in own {
         let kind = random.below(6);
         let id = if kind < 2 { keys } else { random.below(keys) };
         keys += u32::from(kind < 2);
-        let length = (SMALLEST + random.below(LARGEST - SMALLEST + 1)) as usize;
+        let is_small = calls.shifting && (keys / SHIFT).is_multiple_of(2);
+        let largest = if is_small { SMALL } else { calls.largest };
+        let length = (SMALLEST + random.below(largest - SMALLEST + 1)) as usize;
         let key = key(id);
         let before = thread_cpu();
         if kind < 3 {
