@@ -2,7 +2,8 @@
 
 mod server_support;
 
-use larder_proto::server::text::{Command, Scan, Store, Verb, parse, put_value_head};
+use larder_proto::StoreMode;
+use larder_proto::server::text::{Command, Scan, Store, parse, put_value_head};
 use larder_proto::server::{Parsed, Request};
 use proptest::prelude::*;
 use server_support::{Hearer, LIMITS, at_once};
@@ -106,8 +107,8 @@ proptest! {
         line.extend_from_slice(if noreply { b" noreply\r\n" } else { b"\r\n" });
         line.extend_from_slice(&value);
         line.extend_from_slice(b"\r\nrest");
-        let verb = Verb::Cas(cas);
-        let sent = Store { verb, key: &key, flags, exptime, noreply, value: &value };
+        let mode = StoreMode::Cas(cas);
+        let sent = Store { mode, key: &key, flags, exptime, noreply, value: &value };
         let request = Request::Text(Command::Store(sent));
         let used = line.len() - 4;
         prop_assert_eq!(parse(&line, &mut Scan::default(), &LIMITS), Parsed::Ready { request, used });

@@ -2,8 +2,9 @@
 
 #![allow(dead_code, reason = "every test file uses its own part of this")]
 
+use larder_proto::StoreMode;
 use larder_proto::server::meta;
-use larder_proto::server::text::{self, Command, Keys, Scan, Store, Verb};
+use larder_proto::server::text::{self, Command, Keys, Scan, Store};
 use larder_proto::server::{Bad, Limits, Parsed, Request, Words};
 
 pub(crate) const LIMITS: Limits = Limits { max_keys_line: 5000 };
@@ -126,10 +127,10 @@ fn shown_text(command: &Command<'_>) -> String {
         Command::GetAndTouch { keys, cas, exptime } => {
             format!("gat{} {exptime}{}", if cas { "s" } else { "" }, shown_keys(keys))
         }
-        Command::Store(Store { verb, key, flags, exptime, noreply, value }) => {
-            let verb = match verb {
-                Verb::Cas(cas) => format!("cas {cas}"),
-                verb => format!("{verb:?}").to_lowercase(),
+        Command::Store(Store { mode, key, flags, exptime, noreply, value }) => {
+            let verb = match mode {
+                StoreMode::Cas(cas) => format!("cas {cas}"),
+                mode => format!("{mode:?}").to_lowercase(),
             };
             let (key, value) = (key.escape_ascii(), value.escape_ascii());
             format!("{verb} {key} {flags} {exptime} {value}{}", quiet(noreply))
