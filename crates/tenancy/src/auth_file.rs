@@ -149,7 +149,7 @@ fn new_tenant(name: &TenantName, last: &mut u32) -> Tenant {
         return Tenant::shared();
     }
     *last += 1;
-    Tenant { id: TenantId::new(*last), name: name.clone(), limits: TenantLimits::NONE }
+    Tenant { id: TenantId::new(*last), name: name.clone(), limits: TenantLimits::NONE, flushes: 0 }
 }
 
 /// A line that cannot be read. It is never repeated, for there may be a password in it.

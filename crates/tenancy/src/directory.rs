@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::capabilities::Capabilities;
+use crate::check::{Check, SlowCheck};
 use crate::credential::{Credential, Digest};
 use crate::tenant::{Tenant, TenantId, TenantName};
 
@@ -102,33 +103,54 @@ impl Directory {
         self.credentials.values().map(|credential| &**credential)
     }
 
+    /// The credential of this username.
+    #[must_use]
+    pub fn credential(&self, username: &[u8]) -> Option<&Credential> {
+        self.credentials.get(username).map(|credential| &**credential)
+    }
+
     /// What a connection holds that has not authenticated; none: it must.
     #[must_use]
     pub fn anonymous(&self) -> Option<&Grant> {
         self.anonymous.as_ref()
     }
 
-    /// Lets a client in that says it is `user`, at the unix time `now` in seconds.
+    /// Lets a client in that says it is `user`, at the unix time `now` in seconds; or says that checking
+    /// its password is slow on purpose, and is to be done elsewhere.
     ///
-    /// Constant time in the password, and the same work whether the user exists or not. A directory
-    /// that is open and has no credentials lets everybody in who tries: clients that are configured
-    /// with credentials then work in development, too.
+    /// Constant time in the password. An unknown user costs what one with a random secret costs, and looks
+    /// the same; only that a user has *chosen* a password can be told from the time. It would be hidden by
+    /// an Argon2 run for every name that anybody makes up, which is more than a node should do for
+    /// strangers. A directory that is open and has no credentials lets everybody in who tries: clients
+    /// that are configured with credentials then work in development, too.
+    pub fn check(&self, user: &[u8], password: &[u8], now: u64) -> Check {
+        if let (Some(anonymous), true) = (&self.anonymous, self.credentials.is_empty()) {
+            return Check::Granted(anonymous.clone());
+        }
+        let credential = self.credentials.get(user);
+        if let Some(credential) = credential.filter(|credential| credential.digest.is_slow()) {
+            return Check::Slow(SlowCheck::new(credential, password, now));
+        }
+        let digest = credential.map_or(&Digest::DECOY, |credential| &credential.digest);
+        let verified = digest.verify(password);
+        let granted = credential.map(|credential| Grant::verified(credential, verified, now));
+        match granted.unwrap_or(Err(AuthError::Refused)) {
+            Ok(grant) => Check::Granted(grant),
+            Err(error) => Check::Refused(error),
+        }
+    }
+
+    /// The same, waiting for what is slow: not for threads that serve others.
     ///
     /// # Errors
     ///
     /// [`AuthError::Refused`] for an unknown user as for a wrong password, and
     /// [`AuthError::Expired`] for those who know the password of a credential whose time is over.
     pub fn authenticate(&self, user: &[u8], password: &[u8], now: u64) -> Result<Grant, AuthError> {
-        if let (Some(anonymous), true) = (&self.anonymous, self.credentials.is_empty()) {
-            return Ok(anonymous.clone());
-        }
-        let credential = self.credentials.get(user);
-        let digest = credential.map_or(&Digest::DECOY, |credential| &credential.digest);
-        let verified = digest.verify(password);
-        match credential {
-            Some(credential) if verified && credential.has_expired(now) => Err(AuthError::Expired),
-            Some(credential) if verified => Ok(Grant::of(credential)),
-            _ => Err(AuthError::Refused),
+        match self.check(user, password, now) {
+            Check::Granted(grant) => Ok(grant),
+            Check::Refused(error) => Err(error),
+            Check::Slow(slow) => slow.run(),
         }
     }
 
@@ -169,6 +191,23 @@ impl Grant {
     #[must_use]
     pub fn anonymous(tenant: TenantId, capabilities: Capabilities) -> Self {
         Self { tenant, capabilities, credential: None }
+    }
+
+    /// Of a credential whose password was `verified`, or not, at the unix time `now`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Directory::authenticate`].
+    pub(crate) fn verified(
+        credential: &Arc<Credential>,
+        verified: bool,
+        now: u64,
+    ) -> Result<Self, AuthError> {
+        match verified {
+            true if credential.has_expired(now) => Err(AuthError::Expired),
+            true => Ok(Grant::of(credential)),
+            false => Err(AuthError::Refused),
+        }
     }
 
     fn of(credential: &Arc<Credential>) -> Self {

@@ -15,6 +15,7 @@
 
 mod auth_file;
 mod capabilities;
+mod check;
 mod credential;
 mod directory;
 mod node;
@@ -23,8 +24,12 @@ mod tenant;
 
 pub use auth_file::{AuthFile, AuthFileError, Fault, Layout};
 pub use capabilities::{Capabilities, UnknownCapability};
+pub use check::{Check, Fingerprint, SlowCheck};
 pub use credential::{Credential, Digest, Salt};
 pub use directory::{AuthError, Directory, DirectoryError, Grant};
-pub use node::{Figures, ItemFacts, Node};
+pub use node::{
+    Command, Figures, Insight, ItemFacts, KeyUse, Latency, Missed, Node, NodeFacts, PrefixUse,
+    Recent,
+};
 pub use shared::{DirectoryReader, Outdated, SharedDirectory};
 pub use tenant::{Tenant, TenantId, TenantLimits, TenantName, TenantNameError};

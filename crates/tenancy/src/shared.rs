@@ -1,7 +1,7 @@
 //! The one place of a process where the current directory is.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Cache};
 
@@ -13,16 +13,19 @@ pub struct SharedDirectory(Arc<Place>);
 
 struct Place {
     current: Arc<ArcSwap<Directory>>,
-    /// Held while the version is compared and the directory replaced.
-    publishing: Mutex<()>,
+    /// Who is told of news. Locked while the version is compared and the directory replaced.
+    publishing: Mutex<Vec<Watcher>>,
 }
+
+/// Told that there is another directory; false: not to be told any more.
+type Watcher = Box<dyn Fn() -> bool + Send + Sync>;
 
 impl SharedDirectory {
     /// Begins with `directory`.
     #[must_use]
     pub fn new(directory: Directory) -> Self {
         let current = Arc::new(ArcSwap::from_pointee(directory));
-        Self(Arc::new(Place { current, publishing: Mutex::new(()) }))
+        Self(Arc::new(Place { current, publishing: Mutex::default() }))
     }
 
     /// The current directory, to keep.
@@ -44,13 +47,24 @@ impl SharedDirectory {
     /// [`Outdated`] if its version is not higher than the current one's: news that come late, or
     /// twice, change nothing.
     pub fn publish(&self, directory: Directory) -> Result<(), Outdated> {
-        let _alone = self.0.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watchers = self.watchers();
         let (current, offered) = (self.load().version(), directory.version());
         if offered <= current {
             return Err(Outdated { current, offered });
         }
         self.0.current.store(Arc::new(directory));
+        watchers.retain(|tell| tell());
         Ok(())
+    }
+
+    /// Has `tell` called after each change, by whoever made it, until it returns false. It must return at
+    /// once, and not publish.
+    pub fn watch(&self, tell: impl Fn() -> bool + Send + Sync + 'static) {
+        self.watchers().push(Box::new(tell));
+    }
+
+    fn watchers(&self) -> MutexGuard<'_, Vec<Watcher>> {
+        self.0.publishing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -113,6 +127,24 @@ mod tests {
             assert_eq!(shared.publish(version(offered)), Err(Outdated { current: 5, offered }));
         }
         assert_eq!(shared.load().version(), 5);
+    }
+
+    #[test]
+    fn who_watches_is_told_of_news_only() {
+        let shared = SharedDirectory::new(version(1));
+        let (sender, told) = std::sync::mpsc::channel();
+        let (twin, more) = (shared.clone(), Mutex::new(3));
+        shared.watch(move || {
+            sender.send(twin.load().version()).unwrap();
+            *more.lock().unwrap() -= 1;
+            *more.lock().unwrap() > 0
+        });
+        shared.publish(version(2)).unwrap();
+        assert!(shared.publish(version(2)).is_err());
+        for news in 3..9 {
+            shared.publish(version(news)).unwrap();
+        }
+        assert_eq!(told.iter().collect::<Vec<_>>(), [2, 3, 4], "and its watcher is dropped");
     }
 
     #[test]

@@ -107,13 +107,21 @@ pub struct Tenant {
     pub name: TenantName,
     /// Its share of the node's memory.
     pub limits: TenantLimits,
+    /// How often all its items were flushed through its account. A node that sees the number grow makes
+    /// every item that the tenant has a miss.
+    pub flushes: u64,
 }
 
 impl Tenant {
     /// The shared tenant of those who name none: [`TenantId::DEFAULT`], without limits of its own.
     #[must_use]
     pub fn shared() -> Self {
-        Self { id: TenantId::DEFAULT, name: TenantName::default(), limits: TenantLimits::NONE }
+        Self {
+            id: TenantId::DEFAULT,
+            name: TenantName::default(),
+            limits: TenantLimits::NONE,
+            flushes: 0,
+        }
     }
 }
 
