@@ -7,6 +7,7 @@ mod process;
 mod rivals;
 mod server;
 mod store;
+mod tenants;
 
 use clap::Subcommand;
 
@@ -19,6 +20,8 @@ pub(crate) enum Bench {
     Server(server::Args),
     /// The cache engine beside its peers: speed, memory, hit ratios, latency
     Store(store::Args),
+    /// Many tenants on one server: CPU time of a get, and whether they leave each other alone
+    Tenants(tenants::Args),
 }
 
 /// Measures and prints.
@@ -27,5 +30,6 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
         Bench::Page(args) => page::run(args),
         Bench::Server(args) => server::run(args),
         Bench::Store(args) => store::run(args),
+        Bench::Tenants(args) => tenants::run(args),
     }
 }

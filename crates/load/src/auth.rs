@@ -66,7 +66,7 @@ pub(crate) fn version(
 }
 
 /// One request of the binary protocol without extras; the status and the value of the reply.
-fn binary(
+pub(crate) fn binary(
     stream: &mut (impl Read + Write),
     opcode: u8,
     key: &[u8],

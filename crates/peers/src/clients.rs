@@ -9,8 +9,13 @@ use std::path::{Path, PathBuf};
 use crate::requirements;
 
 /// The Python packages, as `pip` takes them.
-pub const PYTHON_PACKAGES: &[&str] =
-    &["pylibmc==1.6.3", "pymemcache==4.0.0", "python-binary-memcached==0.33.0"];
+pub const PYTHON_PACKAGES: &[&str] = &[
+    "Django==5.2.19",
+    "django-bmemcached==0.3.0",
+    "pylibmc==1.6.3",
+    "pymemcache==4.0.0",
+    "python-binary-memcached==0.33.0",
+];
 
 /// The Node.js packages, as `npm` takes them.
 pub const NODE_PACKAGES: &[&str] = &["memjs@1.3.2"];

@@ -2,10 +2,12 @@
 //! counted. The one place where rights are looked at.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use larder_tenancy::{Capabilities, Grant};
 
 use crate::counters::{Count, Counters};
+use crate::insight::Trace;
 
 /// Who a connection is, on one worker. Never changes: another login is another access.
 #[derive(Debug)]
@@ -15,9 +17,24 @@ pub(crate) struct Access {
     pub(crate) grant: Grant,
     /// Of this tenant, for the one worker that may write them.
     pub(crate) counters: Arc<Counters>,
+    /// How much of what the tenant asks for is looked at.
+    pub(crate) trace: Arc<Trace>,
+    /// When the credential was last used, in seconds since 1970; none: there is no credential.
+    pub(crate) used: Option<Arc<AtomicU64>>,
 }
 
 impl Access {
+    /// Notes that the credential is used at this second. It is written once a second at most, whoever
+    /// else uses it.
+    #[inline]
+    pub(crate) fn note_used(&self, unix: u64) {
+        if let Some(used) = &self.used
+            && used.load(Ordering::Relaxed) != unix
+        {
+            used.store(unix, Ordering::Relaxed);
+        }
+    }
+
     /// Whether the credential lets its holder do this. A refusal is counted.
     #[inline]
     pub(crate) fn may(&self, wanted: Capabilities) -> bool {

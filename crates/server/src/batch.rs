@@ -65,7 +65,7 @@ impl Run<'_, '_> {
         who: Who<'_>,
         output: &mut impl Output,
     ) -> Option<Stopped> {
-        let mut cx = cx(&desk.node, desk.worker, who);
+        let mut cx = cx(&desk.node, desk.worker, &desk.dice, who);
         while let Some(entry) = self.batch.get(self.at) {
             cx.first_in_batch = self.at == 0;
             cx.resume = self.resume;
@@ -143,6 +143,7 @@ impl Run<'_, '_> {
                 self.resume = answered;
                 Some(Stopped::Again)
             }
+            Flow::Wait => Some(Stopped::Flow(Flow::Wait)),
             flow => {
                 self.at += 1;
                 (!matches!(flow, Flow::Continue)).then_some(Stopped::Flow(flow))

@@ -17,6 +17,11 @@ impl Budget {
         Budget { used: AtomicUsize::new(0), limit }
     }
 
+    /// Bytes that buffers may hold.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Bytes that buffers hold now.
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)

@@ -28,6 +28,7 @@ use crate::output::Room;
 use crate::patience::{Deadlines, LINGER_MS, Patience};
 use crate::session::{Next, Session, Turn, Wanted};
 use crate::socket::{self, READ, Sink};
+use crate::stopwatch::Timed;
 
 /// What was kept of the input is put before what is read next, in the worker's buffer, up to this; what is
 /// more stays where it is and has it read behind.
@@ -55,6 +56,8 @@ pub(crate) struct Connection {
     ended: bool,
     /// Whether the server stops.
     stopping: bool,
+    /// Whether it waits for its password to be verified, and is not listened to meanwhile.
+    verifying: bool,
     /// Whether more was last read than is read ahead.
     reads_much: bool,
     patience: Patience,
@@ -85,6 +88,7 @@ pub(crate) struct Means<'w> {
     pub(crate) records: &'w mut Vec<u8>,
     /// By the worker's clock, in milliseconds.
     pub(crate) now: u64,
+    pub(crate) timed: Timed,
 }
 
 /// Whether a connection stays.
@@ -118,6 +122,7 @@ impl Connection {
             phase: Phase::Open,
             ended: false,
             stopping: false,
+            verifying: false,
             reads_much: false,
             patience: Patience::default(),
             interest: EventFlags::IN,
@@ -148,6 +153,7 @@ impl Connection {
         let reads = events == EventFlags::IN
             && self.phase == Phase::Open
             && !self.ready
+            && !self.verifying
             && !self.reads_much
             && self.tls.is_none()
             && self.input.is_empty()
@@ -181,7 +187,7 @@ impl Connection {
     /// The server stops: what has come is answered, then it is closed.
     pub(crate) fn stop(&mut self, means: &mut Means<'_>) -> Fate {
         self.stopping = true;
-        if self.is_handshaking() {
+        if self.is_handshaking() || self.verifying {
             return Fate::Gone(CloseReason::Shutdown);
         }
         self.turn(EventFlags::IN, means)
@@ -199,6 +205,11 @@ impl Connection {
             }
         }
         match self.phase {
+            // It is not over: all that epoll can tell is that the client is gone.
+            Phase::Open if self.verifying && !events.is_empty() => {
+                let is_gone = events.intersects(EventFlags::HUP | EventFlags::ERR);
+                if is_gone { Fate::Gone(CloseReason::Hangup) } else { Fate::Stays }
+            }
             Phase::Open => self.work(reads, means, moved),
             Phase::Closing(reason) => self.close(reason, means.now),
             Phase::Lingering(reason) => self.discard(reason, means),
@@ -288,12 +299,17 @@ impl Connection {
         means: &mut Means<'_>,
         moved: &mut Moved,
     ) -> Result<Turn, CloseReason> {
+        let timed = means.timed.read();
         let tls = self.tls.as_deref_mut();
         let mut sink = Sink::new(&self.socket, tls, &mut self.unsent, &self.budget);
         let turn = self.session.process(bytes, means.desk, &mut sink);
         let written = sink.finish()?;
         *moved += written;
-        self.session.access().counters.add(Count::BytesWritten, written as u64);
+        let counters = &self.session.access().counters;
+        counters.add(Count::BytesWritten, written as u64);
+        if turn.used > 0 {
+            timed.answered(&counters.times);
+        }
         Ok(turn)
     }
 
@@ -334,7 +350,7 @@ impl Connection {
         let waiting = match turn.next {
             _ if self.has_unsent() => Waiting::Write,
             Next::Room | Next::Turn | Next::Read(Wanted::Request) => Waiting::Request,
-            Next::Read(Wanted::Login | Wanted::Rest) => Waiting::Rest,
+            Next::Verdict | Next::Read(Wanted::Login | Wanted::Rest) => Waiting::Rest,
             Next::Read(Wanted::Value) => Waiting::Value,
             Next::Read(Wanted::Swallowed) => Waiting::Swallow,
             Next::Close(_) => Waiting::Closing,
@@ -345,12 +361,13 @@ impl Connection {
             self.patience = Patience::default();
         }
         self.info.set_waiting(waiting);
+        self.verifying = turn.next == Next::Verdict;
         match turn.next {
             Next::Close(reason) => self.finish(reason, now),
             Next::Turn => self.again(),
             // There is room again already.
             Next::Room if !self.has_unsent() => self.again(),
-            Next::Room => Fate::Stays,
+            Next::Room | Next::Verdict => Fate::Stays,
             Next::Read(_) if self.ended => self.finish(CloseReason::Hangup, now),
             // An idle client has nothing to lose, and need not be waited for.
             Next::Read(Wanted::Request) if self.stopping && !moved => {
@@ -487,6 +504,11 @@ impl Connection {
         self.patience.since().is_some() || self.session.has_credential()
     }
 
+    /// Whether it waits for its password to be verified.
+    pub(crate) fn is_verifying(&self) -> bool {
+        self.verifying
+    }
+
     /// Why it is to be closed, if the directory does not let it in any more.
     pub(crate) fn shut_out(&mut self, desk: &mut Desk) -> Option<CloseReason> {
         self.session.follow_directory(desk)
@@ -494,7 +516,11 @@ impl Connection {
 
     /// What epoll is to tell of it.
     pub(crate) fn wants(&self) -> EventFlags {
-        if self.has_unsent() { EventFlags::OUT } else { EventFlags::IN }
+        match self.has_unsent() {
+            true => EventFlags::OUT,
+            false if self.verifying => EventFlags::empty(),
+            false => EventFlags::IN,
+        }
     }
 
     pub(crate) fn socket(&self) -> &OwnedFd {

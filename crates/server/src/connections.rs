@@ -30,8 +30,8 @@ pub(crate) struct Info {
     /// The number of its descriptor.
     pub(crate) fd: i32,
     pub(crate) peer: Address,
-    /// Which of the node's listeners it came from.
-    pub(crate) listener: usize,
+    /// Which of the node's listeners it came from; none: from the server itself.
+    pub(crate) listener: Option<usize>,
     /// When it last sent something, in milliseconds since the node was made.
     last_active: AtomicU64,
     state: AtomicU8,
@@ -56,7 +56,7 @@ pub(crate) enum Waiting {
 }
 
 impl Info {
-    pub(crate) fn new(fd: i32, peer: Address, listener: usize, now: u64) -> Info {
+    pub(crate) fn new(fd: i32, peer: Address, listener: Option<usize>, now: u64) -> Info {
         let state = AtomicU8::new(Waiting::Request as u8);
         Info { fd, peer, listener, last_active: AtomicU64::new(now), state }
     }
@@ -108,6 +108,12 @@ impl Connections {
         let worker = (0..self.workers.len()).min_by_key(load).unwrap_or(0);
         self.workers[worker].open.fetch_add(1, Ordering::Relaxed);
         Some(worker)
+    }
+
+    /// Counts a connection of the server's own, however many there are.
+    pub(crate) fn admit_to(&self, worker: usize) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.workers[worker].open.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Uncounts one that was admitted.

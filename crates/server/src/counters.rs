@@ -5,6 +5,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::stopwatch::Times;
+
 /// What a worker counts for a tenant. The names are those of `stats`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
@@ -47,11 +49,15 @@ pub(crate) const COUNTS: usize = Count::Closed as usize + 1;
 /// One worker's counters of one tenant.
 #[derive(Debug)]
 #[repr(align(128))]
-pub(crate) struct Counters([AtomicU64; COUNTS]);
+pub(crate) struct Counters {
+    counts: [AtomicU64; COUNTS],
+    /// How long batches took.
+    pub(crate) times: Times,
+}
 
 impl Default for Counters {
     fn default() -> Counters {
-        Counters([const { AtomicU64::new(0) }; COUNTS])
+        Counters { counts: [const { AtomicU64::new(0) }; COUNTS], times: Times::default() }
     }
 }
 
@@ -59,13 +65,29 @@ impl Counters {
     /// Counts. Only the worker whose counters these are may call this.
     #[inline]
     pub(crate) fn add(&self, count: Count, by: u64) {
-        let counter = &self.0[count as usize];
+        let counter = &self.counts[count as usize];
         counter.store(counter.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+    }
+
+    /// Keys asked for, stored, changed and deleted.
+    pub(crate) fn asked(&self) -> u64 {
+        const ASKED: [Count; 9] = [
+            Count::CmdGet,
+            Count::CmdSet,
+            Count::CmdTouch,
+            Count::DeleteHits,
+            Count::DeleteMisses,
+            Count::IncrHits,
+            Count::IncrMisses,
+            Count::DecrHits,
+            Count::DecrMisses,
+        ];
+        ASKED.into_iter().map(|count| self.counts[count as usize].load(Ordering::Relaxed)).sum()
     }
 
     /// Adds these to a sum.
     pub(crate) fn add_to(&self, sum: &mut Counted) {
-        for (sum, counter) in sum.0.iter_mut().zip(&self.0) {
+        for (sum, counter) in sum.0.iter_mut().zip(&self.counts) {
             *sum += counter.load(Ordering::Relaxed);
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::access::Access;
 use crate::counters::Count;
 use crate::exec;
+use crate::insight::Sampling;
 use crate::node::Node;
 
 /// What the execution of a request sees. Made anew for each batch.
@@ -20,6 +21,8 @@ pub(crate) struct Cx<'w> {
     pub(crate) now: Now,
     /// Whether no other request of this batch came before.
     pub(crate) first_in_batch: bool,
+    /// What is looked at of what this batch asks for.
+    pub(crate) sampling: Sampling,
     /// Keys of this request that were answered before a [`Flow::Pause`].
     pub(crate) resume: usize,
 }
@@ -74,6 +77,8 @@ pub(crate) enum Flow {
     Become(Arc<Access>),
     /// As nobody, who has to say who it is.
     Forget,
+    /// With the same request, when a password was verified.
+    Wait,
     /// By listing keys until that is done.
     Dump(Box<exec::dump::Dump>),
 }

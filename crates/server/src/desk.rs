@@ -1,6 +1,7 @@
 //! What the sessions of a worker share, one after another: replies that are not sent yet, who a newcomer
 //! is, and how much of a turn is left.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use larder_tenancy::DirectoryReader;
@@ -10,6 +11,7 @@ use crate::cx::Cx;
 use crate::node::Node;
 use crate::output::{Output, Room};
 use crate::replies::FULL;
+use crate::stopwatch::Stopwatch;
 
 /// What all sessions of a worker share, one after another.
 pub(crate) struct Desk {
@@ -20,12 +22,17 @@ pub(crate) struct Desk {
     anonymous: Option<(u64, Arc<Access>)>,
     /// Replies that are not sent yet.
     pub(crate) out: Vec<u8>,
+    pub(crate) dice: Dice,
+    pub(crate) stopwatch: Stopwatch,
 }
 
 impl Desk {
     pub(crate) fn new(node: Arc<Node>, worker: usize) -> Desk {
         let directory = node.directory.reader();
-        Desk { node, worker, directory, anonymous: None, out: Vec::new() }
+        // Workers throw differently.
+        let dice = Dice::new(worker as u64);
+        let stopwatch = Stopwatch::default();
+        Desk { node, worker, directory, anonymous: None, out: Vec::new(), dice, stopwatch }
     }
 
     /// Who a connection is that has not authenticated, whether it has to, and the directory's version.
@@ -53,10 +60,31 @@ pub(crate) struct Who<'w> {
     pub(crate) fd: i32,
 }
 
-/// What executing sees, for a connection.
-pub(crate) fn cx<'w>(node: &'w Node, worker: usize, who: Who<'w>) -> Cx<'w> {
-    let Who { access, fd } = who;
-    Cx { node, access, worker, fd, now: node.now(), first_in_batch: true, resume: 0 }
+/// Random enough to choose what is looked at.
+#[derive(Debug)]
+pub(crate) struct Dice(Cell<u64>);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Dice {
+        Dice(Cell::new(seed))
+    }
+
+    /// 32 bits of a linear congruential generator (Knuth's).
+    #[inline]
+    pub(crate) fn throw(&self) -> u32 {
+        let next = self.0.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        self.0.set(next);
+        (next >> 32) as u32
+    }
+}
+
+/// What executing sees, for a connection that has sent something.
+#[inline]
+pub(crate) fn cx<'w>(node: &'w Node, worker: usize, dice: &Dice, who: Who<'w>) -> Cx<'w> {
+    let (Who { access, fd }, now) = (who, node.now());
+    access.note_used(now.unix());
+    let sampling = access.trace.sampling(dice.throw());
+    Cx { node, access, worker, fd, now, sampling, first_in_batch: true, resume: 0 }
 }
 
 /// Sends what there is.

@@ -17,6 +17,10 @@
 //! socket     send                one write; what the socket did not take is kept, and reading stops
 //! ```
 //!
+//! Beside the event loops one thread looks at a sample of what clients do (`insight`), and one checks passwords
+//! whose digests are slow on purpose (`verifier`). Neither is waited for by a loop. What others want to know
+//! of a running server they ask its [`Handle`], which is a [`larder_tenancy::Node`].
+//!
 //! # What must stay true
 //!
 //! - A reply goes to the connection whose request it answers: a worker holds one connection at a time, and
@@ -37,10 +41,13 @@ mod desk;
 mod exec;
 mod exptime;
 mod floor;
+mod helpers;
+mod insight;
 mod listen;
 mod node;
 mod output;
 mod patience;
+mod probe;
 mod protocol;
 mod replies;
 mod server;
@@ -49,10 +56,12 @@ mod settings;
 mod slots;
 mod socket;
 mod stop;
+mod stopwatch;
 #[doc(hidden)]
 pub mod testing;
 mod tls;
 mod upload;
+mod verifier;
 mod worker;
 
 pub use server::{Handle, Server, ServerError};

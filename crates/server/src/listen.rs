@@ -159,7 +159,13 @@ impl Acceptor {
             Err(_) => Address::Unix(String::new()),
         });
         let (tls, protocol) = (tls.clone(), *protocol);
-        self.inboxes[worker].push(Accepted { socket, peer, listener, tls, protocol });
+        self.inboxes[worker].push(Accepted {
+            socket,
+            peer,
+            listener: Some(listener),
+            tls,
+            protocol,
+        });
     }
 }
 

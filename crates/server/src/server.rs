@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::thread;
 
 use larder_store::StoreError;
-use larder_tenancy::{Figures, ItemFacts, SharedDirectory, TenantId};
+use larder_tenancy::SharedDirectory;
 
+use crate::helpers::Helpers;
 use crate::listen::Acceptor;
 use crate::node::{Listening, Node};
 use crate::settings::{Listener, Settings};
@@ -57,7 +58,13 @@ impl Server {
                 return Err(ServerError::Zero(name));
             }
         }
-        Ok(Server { node: Arc::new(Node::new(settings, directory)?) })
+        let node = Arc::new(Node::new(settings, directory)?);
+        let watching = Arc::downgrade(&node);
+        node.directory.watch(move || {
+            let node = watching.upgrade();
+            node.inspect(|node| node.directory_changed()).is_some()
+        });
+        Ok(Server { node })
     }
 
     /// For other threads.
@@ -84,10 +91,11 @@ impl Server {
             .map(|index| Worker::new(node, index))
             .collect::<Result<_, _>>()
             .map_err(std::io::Error::from)?;
-        let inboxes = workers.iter().map(Worker::inbox).collect();
+        let inboxes: Vec<_> = workers.iter().map(Worker::inbox).collect();
+        let _ = node.inboxes.set(inboxes.clone());
         let acceptor = Acceptor::new(node, listeners, inboxes).map_err(std::io::Error::from)?;
-        let mut threads = Vec::new();
-        let mut result = Ok(());
+        let helpers = Helpers::start(node)?;
+        let (mut threads, mut result) = (Vec::new(), Ok(()));
         for (index, worker) in workers.into_iter().enumerate() {
             match spawn(Arc::clone(node), index, worker) {
                 Ok(thread) => threads.push(thread),
@@ -106,6 +114,7 @@ impl Server {
             };
             result = result.and(served);
         }
+        drop(helpers);
         result.and(accepted)
     }
 }
@@ -153,29 +162,26 @@ impl Handle {
         self.node.reload_tls()
     }
 
+    /// What it is a handle of.
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
     /// Connections open now.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.node.connections.open()
     }
 
+    /// Passwords ever checked whose digests are slow on purpose.
+    #[must_use]
+    pub fn slow_checks(&self) -> u64 {
+        self.node.verifier.done()
+    }
+
     /// Memory that half commands and unsent replies of all connections take, in bytes.
     #[must_use]
     pub fn buffer_bytes(&self) -> usize {
         self.node.budget.used()
-    }
-}
-
-impl larder_tenancy::Node for Handle {
-    fn figures(&self, tenant: Option<TenantId>) -> Figures {
-        self.node.figures(tenant)
-    }
-
-    fn flush(&self, tenant: TenantId) {
-        self.node.flush(tenant);
-    }
-
-    fn look_up(&self, tenant: TenantId, key: &[u8]) -> Option<ItemFacts> {
-        self.node.look_up(tenant, key)
     }
 }

@@ -36,8 +36,8 @@ pub(crate) struct Session {
     access: Arc<Access>,
     /// There while the client has to say who it is.
     login: Option<Box<AuthState>>,
-    /// Of the directory that `access` comes from.
-    version: u64,
+    /// Of the directory that `access` comes from; none: of none.
+    version: Option<u64>,
     fd: i32,
     pin: ProtocolPin,
     protocol: Option<Protocol>,
@@ -84,6 +84,8 @@ pub(crate) enum Next {
     Room,
     /// Another turn, after others have had theirs.
     Turn,
+    /// That a password is verified: the login is not used up, and is to come again then.
+    Verdict,
     /// Nothing any more.
     Close(CloseReason),
 }
@@ -111,7 +113,21 @@ impl Session {
         Session {
             access,
             login: must_login.then(Box::default),
-            version,
+            version: Some(version),
+            fd,
+            pin,
+            protocol: None,
+            scan: text::Scan::default(),
+            state: State::Requests(None),
+        }
+    }
+
+    /// Of the server's own probe, which no directory knows.
+    pub(crate) fn of_probe(desk: &Desk, pin: ProtocolPin, fd: i32) -> Session {
+        Session {
+            access: desk.node.probe.access(&desk.node, desk.worker),
+            login: None,
+            version: None,
             fd,
             pin,
             protocol: None,
@@ -199,14 +215,15 @@ impl Session {
     /// Looks whether the directory has changed, and whether it still lets this connection in; why it is
     /// closed, if not.
     pub(crate) fn follow_directory(&mut self, desk: &mut Desk) -> Option<CloseReason> {
+        let version = self.version?;
         let directory = desk.directory.load();
         let now = || desk.node.now().unix();
-        if directory.version() == self.version {
+        if directory.version() == version {
             let is_over = self.has_credential() && self.access.grant.has_expired(now());
             return is_over.then_some(CloseReason::Revoked);
         }
         desk.node.follow(directory);
-        self.version = directory.version();
+        self.version = Some(directory.version());
         if self.login.is_some() {
             if directory.anonymous().is_some() {
                 let (access, ..) = desk.newcomer();
@@ -264,7 +281,7 @@ impl Session {
             }
             State::Dump(dump) => {
                 let who = Who { access: &self.access, fd: self.fd };
-                let mut cx = cx(&desk.node, desk.worker, who);
+                let mut cx = cx(&desk.node, desk.worker, &desk.dice, who);
                 if !dump.step(&mut cx, &mut desk.out) {
                     self.state = State::Requests(None);
                 }
@@ -305,7 +322,7 @@ impl Session {
     fn log_in(&mut self, input: &[u8], protocol: Protocol, desk: &mut Desk) -> Step {
         let state = self.login.as_deref_mut().expect("asked for by the caller");
         let who = Who { access: &self.access, fd: self.fd };
-        let mut cx = cx(&desk.node, desk.worker, who);
+        let mut cx = cx(&desk.node, desk.worker, &desk.dice, who);
         let step = exec::auth::step(input, protocol, state, &mut cx, &mut desk.out);
         if step.used == 0 && matches!(step.flow, Flow::Continue) {
             return Step::then(0, Next::Read(Wanted::Login));
@@ -320,7 +337,7 @@ impl Session {
         let state = std::mem::replace(&mut self.state, State::Requests(None));
         let State::Upload(uploading) = state else { return Step::more(used) };
         let (head, upload, good_tail) = uploading.into_parts();
-        let mut cx = cx(&desk.node, desk.worker, self.who());
+        let mut cx = cx(&desk.node, desk.worker, &desk.dice, self.who());
         let flow = match self.parse(&head, &mut text::Scan::default()) {
             Parsed::Partial { request, .. } => {
                 exec::finish_upload(&request, upload, good_tail, &mut cx, &mut desk.out)
@@ -441,7 +458,7 @@ impl Session {
                 Step::more(end + used)
             }
             Rest::Large { request, head, value_len, tail } => {
-                let mut cx = cx(&desk.node, desk.worker, self.who());
+                let mut cx = cx(&desk.node, desk.worker, &desk.dice, self.who());
                 let upload = exec::begin_upload(&request, value_len, &mut cx, &mut desk.out);
                 self.state = match upload {
                     Some(upload) => {
@@ -473,6 +490,7 @@ impl Session {
                 self.login = Some(Box::default());
             }
             Flow::Dump(dump) => self.state = State::Dump(dump),
+            Flow::Wait => return Step::then(used, Next::Verdict),
         }
         Step::more(used)
     }

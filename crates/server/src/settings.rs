@@ -1,6 +1,7 @@
 //! How a server is set up, and what it listens on. The caller binds sockets and makes TLS; nothing here
 //! reads a file or an environment.
 
+use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
@@ -56,6 +57,8 @@ pub struct Settings {
     pub verbosity: u32,
     /// Whether `debugtime` is accepted, which moves the server's clock. For tests only.
     pub debug_commands: bool,
+    /// Whether it is looked at what clients do, in a sample: busy keys, and why keys are missed.
+    pub insight: bool,
     /// Where the server's time comes from.
     pub clock: Clock,
     /// Further lines of `stats settings`: what the command line said of things that mean nothing here.
@@ -89,6 +92,7 @@ impl Settings {
             detail: false,
             verbosity: 0,
             debug_commands: false,
+            insight: true,
             clock: Clock::system(),
             shown: Vec::new(),
             floor: false,
@@ -183,4 +187,15 @@ pub enum Address {
     Unix(String),
     /// The system did not tell.
     Unknown,
+}
+
+/// `127.0.0.1:11211`, `unix:/run/larder.sock`.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => address.fmt(f),
+            Address::Unix(path) => write!(f, "unix:{path}"),
+            Address::Unknown => f.write_str("unknown"),
+        }
+    }
 }

@@ -61,6 +61,7 @@ impl Bench {
                 Next::Close(_) => wire.closed = true,
                 Next::Read(_) => break,
                 Next::Turn | Next::Room => {}
+                Next::Verdict => _ = self.desk.node.verifier.check_next(),
             }
         }
     }

@@ -23,6 +23,7 @@ use crate::session::Session;
 use crate::settings::{Address, ProtocolPin};
 use crate::slots::{Slots, Token};
 use crate::stop::Waker;
+use crate::stopwatch::Timed;
 use crate::tls::Tls;
 
 /// Events taken at once.
@@ -42,7 +43,8 @@ const WAKE: u64 = u64::MAX;
 pub(crate) struct Accepted {
     pub(crate) socket: OwnedFd,
     pub(crate) peer: Address,
-    pub(crate) listener: usize,
+    /// None: it is the server's own.
+    pub(crate) listener: Option<usize>,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) protocol: ProtocolPin,
 }
@@ -55,6 +57,11 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
+    /// Has the worker look for what there is to do.
+    pub(crate) fn wake(&self) {
+        self.waker.wake();
+    }
+
     pub(crate) fn push(&self, accepted: Accepted) {
         let mut waiting = lock(&self.accepted);
         waiting.push(accepted);
@@ -89,6 +96,11 @@ pub(crate) struct Worker {
     numbered: u64,
     /// When it was first seen that the server is to stop.
     stopping: Option<u64>,
+    /// Those that wait for a password to be verified, and how many were when that was last looked at.
+    verifying: Vec<Token>,
+    verified: u64,
+    /// Of the directory by which connections were last looked through.
+    version: u64,
 }
 
 impl Worker {
@@ -121,6 +133,9 @@ impl Worker {
             next_sweep: 0,
             numbered: 0,
             stopping: None,
+            verifying: Vec::new(),
+            verified: 0,
+            version: 0,
         })
     }
 
@@ -181,12 +196,14 @@ impl Worker {
     fn turns(&mut self, events: &[Event], now: u64) {
         let mut ahead = std::mem::take(&mut self.ahead);
         let mut reads = [const { None }; GROUP];
+        let mut timed = Timed::No;
         if events.len() > 1 {
             let buffers = ahead.chunks_exact_mut(AHEAD);
             for ((event, read), buffer) in events.iter().zip(&mut reads).zip(buffers) {
                 let connection = self.slots.get_mut(Token::from_bits(event.data.u64()));
                 *read = connection.and_then(|it| it.read_ahead(event.flags, buffer));
             }
+            timed = self.desk.stopwatch.next(now).read();
             self.fetch(events, &reads, &ahead);
         }
         for ((event, read), buffer) in events.iter().zip(reads).zip(ahead.chunks_exact(AHEAD)) {
@@ -195,10 +212,11 @@ impl Worker {
                 _ if event.data.u64() == WAKE => {
                     self.inbox.waker.reset();
                     self.take_in(now);
+                    self.look_around(now);
                 }
                 None => self.turn(token, flags, now),
                 Some(Err(reason)) => self.close(token, reason),
-                Some(Ok(read)) => self.turn_with(token, &buffer[..read], now),
+                Some(Ok(read)) => self.turn_with(token, &buffer[..read], timed, now),
             }
         }
         self.ahead = ahead;
@@ -223,13 +241,14 @@ impl Worker {
     }
 
     /// Gives a connection its turn with what was read ahead.
-    fn turn_with(&mut self, token: Token, bytes: &[u8], now: u64) {
+    fn turn_with(&mut self, token: Token, bytes: &[u8], timed: Timed, now: u64) {
         let Some(connection) = self.slots.get_mut(token) else { return };
         let mut means = Means {
             desk: &mut self.desk,
             receive: &mut self.receive,
             records: &mut self.records,
             now,
+            timed,
         };
         let fate = connection.turn_with(bytes, &mut means);
         self.settle(token, fate, now);
@@ -254,11 +273,13 @@ impl Worker {
         if connection.ready && !events.is_empty() {
             return;
         }
+        let timed = self.desk.stopwatch.next(now);
         let mut means = Means {
             desk: &mut self.desk,
             receive: &mut self.receive,
             records: &mut self.records,
             now,
+            timed,
         };
         let fate = connection.turn(events, &mut means);
         self.settle(token, fate, now);
@@ -282,6 +303,9 @@ impl Worker {
             tick(&self.node.tally.conn_yields);
             self.ready.push(token);
         }
+        if connection.is_verifying() {
+            self.verifying.push(token);
+        }
         if connection.is_watched() {
             self.next_sweep = self.next_sweep.min(now + self.sweep_ms());
         }
@@ -304,6 +328,23 @@ impl Worker {
         self.node.connections.release(self.index);
     }
 
+    /// Looks for what else it was woken for: passwords that were verified, and news of the directory, which
+    /// concern idle connections, too.
+    fn look_around(&mut self, now: u64) {
+        let verified = self.node.verifier.done();
+        if verified != self.verified {
+            self.verified = verified;
+            for token in std::mem::take(&mut self.verifying) {
+                self.turn(token, EventFlags::empty(), now);
+            }
+        }
+        let version = self.desk.directory.load().version();
+        if version != self.version {
+            self.version = version;
+            self.next_sweep = now;
+        }
+    }
+
     /// Takes in the connections that the listener has for this worker.
     fn take_in(&mut self, now: u64) {
         let accepted = std::mem::take(&mut *lock(&self.inbox.accepted));
@@ -320,7 +361,10 @@ impl Worker {
         let tls = tls.map(|tls| tls.connection()).transpose().map_err(|_| CloseReason::Tls)?;
         let fd = socket.as_raw_fd();
         let info = Arc::new(Info::new(fd, peer, listener, now));
-        let session = Session::new(&mut self.desk, protocol, fd);
+        let session = match listener {
+            Some(_) => Session::new(&mut self.desk, protocol, fd),
+            None => Session::of_probe(&self.desk, protocol, fd),
+        };
         self.numbered += 1;
         let budget = Arc::clone(&self.node.budget);
         let connection =
@@ -395,6 +439,7 @@ impl Worker {
                 receive: &mut self.receive,
                 records: &mut self.records,
                 now,
+                timed: Timed::No,
             };
             let fate = connection.stop(&mut means);
             self.settle(token, fate, now);

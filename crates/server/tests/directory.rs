@@ -25,6 +25,7 @@ fn directory(version: u64, credentials: Vec<Credential>) -> Directory {
         id: TenantId::new(1),
         name: TenantName::new("other").unwrap(),
         limits: TenantLimits::NONE,
+        flushes: 0,
     };
     Directory::new(version, [Tenant::shared(), other], credentials, None).unwrap()
 }

@@ -59,6 +59,7 @@ fn under_load_every_reply_is_whole() {
                 })
             })
             .collect();
+        support::eventually("all are served", || server.handle.connections() == 8);
         std::thread::sleep(Duration::from_millis(50));
         server.stop().unwrap();
         for client in clients {

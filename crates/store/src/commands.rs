@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::error::StoreError;
 use crate::request::{Arith, Arithmetic, Computed, Mode, Outcome, Removed, Stale, Write};
 use crate::stats::Stats;
-use crate::sync::Ordering;
 use crate::tenant::{Limits, Tenant};
 
 impl Tenant {
@@ -127,24 +126,7 @@ impl Tenant {
     /// The tenant's figures.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let shared = &*self.shared;
-        shared.flush_if_due(&self.state, shared.time.tick());
-        let segment_bytes = shared.arena.segment_bytes() as u64;
-        // Of the index, the share that the tenant has of the segments.
-        let used = u64::from(shared.used());
-        let index = shared.index.bytes() as u64;
-        let held = u64::from(self.state.held());
-        let share = index * held / used.saturating_sub(index / segment_bytes).max(1);
-        let ceiling = u64::from(self.state.ceiling.load(Ordering::Relaxed)) * segment_bytes;
-        let mut stats = Stats {
-            bytes: held * segment_bytes + share,
-            max_bytes: ceiling.min(shared.max_bytes()),
-            ..Stats::default()
-        };
-        let threads = shared.epoch.workers().map(|worker| &worker.counters);
-        stats.count(threads, Some(self.state.id));
-        shared.count_segments(std::slice::from_ref(&self.state), &mut stats);
-        stats
+        self.shared.stats_of_one(&self.state)
     }
 
     /// The number of items, as [`Stats::items`] counts them.

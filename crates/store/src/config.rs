@@ -65,9 +65,10 @@ impl Geometry {
         let by_size: u32 = match max_bytes >> 20 {
             0..4 => 13,
             4..8 => 14,
-            8..16 => 15,
-            16..4096 => 16,
-            4096..65_536 => 18,
+            // Small also where many tenants share much: each has one of its own at least.
+            8..4096 => 15,
+            4096..16_384 => 16,
+            16_384..65_536 => 18,
             _ => 20,
         };
         // The table of an item's chunks, four bytes each, has to fit beside its key.
@@ -98,8 +99,9 @@ mod tests {
         let small = geometry(1 << 20, 1 << 20);
         assert_eq!((small.segment_shift, small.max_item_bytes), (13, 1 << 17));
         assert!(small.segments > 120);
-        assert_eq!(geometry(25 << 20, 1 << 20).segment_shift, 16);
-        assert_eq!(geometry(1 << 30, 1 << 20).segment_shift, 16);
+        assert_eq!(geometry(25 << 20, 1 << 20).segment_shift, 15);
+        assert_eq!(geometry(1 << 30, 1 << 20).segment_shift, 15);
+        assert_eq!(geometry(8 << 30, 1 << 20).segment_shift, 16);
         assert_eq!(geometry(64 << 30, 1 << 20).segment_shift, 20);
     }
 

@@ -10,6 +10,7 @@ use crate::memory::record::{
     CHUNK_ALIGN, CHUNK_HEADER, Chunk, Layout, Meta, chunk_record_len, write_filler,
 };
 use crate::memory::segment::Queue;
+use crate::reclaim::Effort;
 use crate::store::Shared;
 use crate::sync::Ordering;
 use crate::tenant::TenantState;
@@ -63,14 +64,17 @@ impl Shared {
             if back { Queue::Main } else { Queue::Small }
         });
         let meta = Meta { flags, expires, cas, accessed: tick };
-        self.make_room(pin, tenant, hash, new.value_len.min(self.sizes.whole));
         let layout = Layout::of(new.key.len(), new.value_len, &meta, self.sizes);
+        let bytes = new.key.len() + new.value_len;
+        self.note_size(bytes);
+        let mut effort = self.effort(bytes);
+        self.make_room(pin, tenant, hash, &mut effort);
         if layout.chunks > 0 {
             // Whether there is enough shows soon.
-            self.make_much_room(pin, tenant, new.value_len);
+            self.make_much_room(pin, tenant, new.value_len, &mut effort);
         }
         let need = Need { queue, len: layout.len(), align: 4, expires };
-        let place = self.allocate(pin, tenant, need)?;
+        let place = self.allocate(pin, tenant, need, &mut effort)?;
         #[allow(unsafe_code)]
         // SAFETY: these bytes have just been reserved, as many as the layout says.
         unsafe {
@@ -81,7 +85,7 @@ impl Shared {
         // All chunks at once: between one and the next, others would fill whole segments, and each of
         // those would have to wait for this item.
         for number in 0..draft.layout.chunks {
-            match self.begin_chunk(pin, tenant, &draft, number) {
+            match self.begin_chunk(pin, tenant, &draft, number, &mut effort) {
                 Ok(place) => draft.chunks.push(place),
                 Err(error) => {
                     self.give_up(draft);
@@ -127,12 +131,13 @@ impl Shared {
         tenant: &TenantState,
         draft: &Draft,
         number: usize,
+        effort: &mut Effort,
     ) -> Result<Place, StoreError> {
         let len = self.sizes.chunk.min(draft.layout.value_len - number * self.sizes.chunk);
         let expires = draft.meta.expires;
         let bytes = chunk_record_len(len);
         let need = Need { queue: draft.queue, len: bytes, align: CHUNK_ALIGN, expires };
-        let place = self.allocate(pin, tenant, need)?;
+        let place = self.allocate(pin, tenant, need, effort)?;
         let number_u32 = u32::try_from(number).expect("an item has fewer than 2^32 chunks");
         let chunk = Chunk { hash: draft.hash, number: number_u32, len };
         // SAFETY: these bytes have just been reserved.

@@ -63,7 +63,8 @@ impl Tenant {
         loop {
             if let Some(bytes) = wanted.take() {
                 // With no version held: to make the next one, that memory cannot be reused.
-                shared.make_much_room(&mut shared.epoch.pin(), &self.state, bytes);
+                let mut pin = shared.epoch.pin();
+                shared.make_much_room(&mut pin, &self.state, bytes, &mut shared.effort(bytes));
             }
             // Two: the one for the prior version stays while the other lets memory be reused.
             let held = shared.epoch.pin();

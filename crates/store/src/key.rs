@@ -18,6 +18,13 @@ impl<'k> HashedKey<'k> {
     pub fn key(&self) -> &'k [u8] {
         self.bytes
     }
+
+    /// Its hash in this tenant, for whoever looks at a sample of keys.
+    #[must_use]
+    #[inline]
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
 }
 
 impl Tenant {

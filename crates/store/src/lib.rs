@@ -25,7 +25,7 @@
 //! draft      begin          bytes from an open segment of the tenant (room, memory::log)
 //!            append         the value goes to its place
 //! publish    publish        the slot of the index, under the lock of its bucket
-//! reclaim    make_room      a step, if memory is scarce: choose, scan, move
+//! reclaim    make_room      some steps, if memory is scarce: choose, scan, move
 //!
 //! reader     reader         the epoch is pinned, for a run of reads
 //! read       look_up        the index; key and tenant compared; expiry decided
@@ -51,6 +51,7 @@ mod draft;
 mod edit;
 mod epoch;
 mod error;
+mod figures;
 mod index;
 mod item;
 mod key;
@@ -65,6 +66,7 @@ mod reclaim;
 mod request;
 mod reserve;
 mod room;
+mod shares;
 mod stats;
 mod store;
 mod sync;

@@ -8,7 +8,7 @@ use crate::index::{At, Home, Slot};
 use crate::memory::arena::Location;
 use crate::memory::record::{Layout, Meta};
 use crate::memory::stored::Stored;
-use crate::reclaim::Pace;
+use crate::reclaim::{Effort, Pace};
 use crate::request::{Commit, Mode, Outcome, Write};
 use crate::room::Patience;
 use crate::stats::Event;
@@ -232,7 +232,9 @@ impl Shared {
     #[inline(never)]
     fn grow_index(&self, pin: &mut Pin<'_>, tenant: &TenantState) -> bool {
         self.check_index();
-        self.resize_index(pin) || self.is_scarce() && self.reclaim_step(pin, tenant, Pace::Steady)
+        self.resize_index(pin)
+            || self.is_scarce()
+                && self.reclaim_step(pin, tenant, Pace::Steady, &mut Effort::piece())
     }
 
     fn try_publish(

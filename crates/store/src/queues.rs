@@ -200,6 +200,8 @@ pub(crate) struct Wasteful([VecDeque<SegmentId>; WASTE_CLASSES]);
 
 /// Classes of waste: a quarter of a segment, half, three quarters, all of it.
 const WASTE_CLASSES: usize = 4;
+/// The class of those that are half dead.
+pub(crate) const HALF_DEAD: usize = 1;
 
 /// Entries of a class looked at for each segment chosen, which is more than come to it meanwhile.
 const TIDIED: usize = 4;
@@ -216,10 +218,10 @@ impl Wasteful {
         self.0[class].push_back(segment);
     }
 
-    /// One of the most wasteful, with its class.
-    pub(crate) fn pop(&mut self) -> Option<(usize, SegmentId)> {
-        let (class, segments) =
-            self.0.iter_mut().enumerate().rfind(|(_, list)| !list.is_empty())?;
+    /// One of the most wasteful, with its class, which is at least `least`.
+    pub(crate) fn pop(&mut self, least: usize) -> Option<(usize, SegmentId)> {
+        let classes = self.0.iter_mut().enumerate().skip(least);
+        let (class, segments) = classes.rev().find(|(_, list)| !list.is_empty())?;
         segments.pop_back().map(|segment| (class, segment))
     }
 

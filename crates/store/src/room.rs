@@ -6,7 +6,7 @@ use crate::config::MAX_KEY_BYTES;
 use crate::epoch::Pin;
 use crate::error::StoreError;
 use crate::memory::log::{Need, Place};
-use crate::reclaim::{Allowance, Pace};
+use crate::reclaim::{Effort, Pace};
 use crate::store::Shared;
 use crate::sync::{Ordering, wait};
 use crate::tenant::TenantState;
@@ -19,13 +19,6 @@ pub(crate) enum By {
     /// Reclaim, which may use the last segments.
     Reclaim,
 }
-
-/// How many steps a writer that finds no room makes as the policy says, before it does without: what it
-/// has done before ([`make_room`](Shared::make_room)) is enough but for the rarest case.
-const STEADY_STEPS: usize = 8;
-
-/// A step frees at least so many bytes then: that of the smallest items.
-const LEAST_A_STEP: usize = 256;
 
 /// How long an operation waits for others, who read in what is free, or are at work for it. They take
 /// microseconds, unless they are not running at all: where more threads are to run than there are
@@ -74,16 +67,21 @@ impl Shared {
         Ok(())
     }
 
+    /// What an operation may do for others that stores so many bytes.
+    pub(crate) fn effort(&self, bytes: usize) -> Effort {
+        Effort::of(bytes, self.arena.segment_bytes())
+    }
+
     /// Reserves `len` bytes in an open segment of the tenant's.
     pub(crate) fn allocate(
         &self,
         pin: &mut Pin<'_>,
         tenant: &TenantState,
         need: Need,
+        effort: &mut Effort,
     ) -> Result<Place, StoreError> {
         let mut patience = Patience::default();
-        let allowance = Allowance::for_bytes(pin, need.len);
-        for step in 0..self.most_steps(need.len) {
+        loop {
             let by = By::Writer(pin.worker.number);
             if let Some(place) = self.try_allocate(tenant, need, by) {
                 return Ok(place);
@@ -94,9 +92,7 @@ impl Shared {
                 // This thread itself is such a reader.
                 break;
             }
-            let steady = step < STEADY_STEPS && !allowance.is_used_up(pin);
-            let pace = if steady { Pace::Steady } else { Pace::Urgent };
-            let progressed = !waiting && self.reclaim_step(pin, tenant, pace);
+            let progressed = !waiting && self.press_on(pin, tenant, effort);
             pin.repin(&self.epoch);
             if !progressed && !self.await_readers(pin, &mut patience) {
                 break;
@@ -112,13 +108,11 @@ impl Shared {
         pin: &mut Pin<'_>,
         tenant: &TenantState,
         bytes: usize,
+        effort: &mut Effort,
     ) -> bool {
-        // A quarter more for what chunks take.
-        let segments = (bytes + bytes / 4).div_ceil(self.arena.segment_bytes()) + 1;
-        let segments = u32::try_from(segments).unwrap_or(u32::MAX);
+        let segments = self.segments_for(bytes);
         let mut patience = Patience::default();
-        let allowance = Allowance::for_bytes(pin, bytes);
-        for step in 0..self.most_steps(bytes) {
+        loop {
             if !tenant.is_beyond_ceiling_with(segments) && self.has_ready(segments) {
                 return true;
             }
@@ -126,20 +120,30 @@ impl Shared {
                 return false;
             }
             let waiting = self.has_room_for(segments) && !tenant.is_beyond_ceiling_with(segments);
-            let steady = step < STEADY_STEPS && !allowance.is_used_up(pin);
-            let pace = if steady { Pace::Steady } else { Pace::Urgent };
-            let progressed = !waiting && self.reclaim_step(pin, tenant, pace);
+            let progressed = !waiting && self.press_on(pin, tenant, effort);
             pin.repin(&self.epoch);
             if !progressed && !self.await_readers(pin, &mut patience) {
-                break;
+                return false;
             }
         }
-        false
     }
 
-    /// How many steps are enough for so many bytes, and a segment to put them in.
-    fn most_steps(&self, bytes: usize) -> usize {
-        STEADY_STEPS + (bytes + self.arena.segment_bytes()) / LEAST_A_STEP
+    /// Segments that an item of so many bytes asks for: if it is in chunks, a quarter more for what these
+    /// take, and one where they begin.
+    pub(crate) fn segments_for(&self, bytes: usize) -> u32 {
+        if bytes <= self.sizes.whole {
+            return 1;
+        }
+        let segments = (bytes + bytes / 4).div_ceil(self.arena.segment_bytes()) + 1;
+        u32::try_from(segments).unwrap_or(u32::MAX)
+    }
+
+    /// A step for one who finds no room.
+    #[cold]
+    fn press_on(&self, pin: &Pin<'_>, tenant: &TenantState, effort: &mut Effort) -> bool {
+        effort.raise();
+        let pace = if effort.is_used_up() { Pace::Urgent } else { self.pace(tenant) };
+        (!effort.is_used_up() || effort.resort()) && self.reclaim_step(pin, tenant, pace, effort)
     }
 
     /// Waits a moment for those who read in what is free, without reading meanwhile; `false` if there is

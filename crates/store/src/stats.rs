@@ -116,7 +116,8 @@ pub(crate) struct Counters {
     blocks: [OnceLock<Block>; BLOCKS],
     /// Slots of the index this thread filled, less those it emptied; below 0 it wraps around.
     filled: AtomicU64,
-    /// Bytes this thread has moved to keep them.
+    /// Records this thread has looked at to make room, and bytes it has moved to keep them.
+    looked: AtomicU64,
     moved: AtomicU64,
 }
 
@@ -146,14 +147,17 @@ impl Counters {
         self.filled.store(self.filled.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
     }
 
-    /// Bytes were moved to keep them.
-    pub(crate) fn add_moved(&self, bytes: usize) {
-        self.moved.store(self.moved() + bytes as u64, Ordering::Relaxed);
+    /// Records were looked at to make room, and bytes moved to keep them.
+    pub(crate) fn add_work(&self, looked: u64, moved: usize) {
+        for (counter, count) in [(&self.looked, looked), (&self.moved, moved as u64)] {
+            counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+        }
     }
 
-    /// Bytes this thread has moved so far.
-    pub(crate) fn moved(&self) -> u64 {
-        self.moved.load(Ordering::Relaxed)
+    /// Records this thread has looked at so far, and bytes it has moved.
+    #[cfg(test)]
+    pub(crate) fn work(&self) -> [u64; 2] {
+        [&self.looked, &self.moved].map(|counter| counter.load(Ordering::Relaxed))
     }
 
     fn existing(&self, tenant: u32) -> Option<&Row> {

@@ -1,6 +1,5 @@
 //! What all tenants share: memory, index, clock; and who gets the next segment.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -11,14 +10,14 @@ use crate::epoch::Epoch;
 use crate::error::StoreError;
 use crate::index::Table;
 use crate::memory::arena::{Arena, Location, SegmentId};
-use crate::memory::log::Open;
 use crate::memory::pool::Pool;
 use crate::memory::record::{Sizes, chunk_record_len};
 use crate::memory::segment::{STATE_BYTES, Segments, TENANT_BITS};
 use crate::memory::stored::Stored;
 use crate::paged::{IndexPages, IndexSupply};
-use crate::reclaim::Flushed;
+use crate::reclaim::{Flushed, Pace, SMALL_SEGMENT};
 use crate::room::By;
+use crate::shares::Shares;
 use crate::stats::Stats;
 use crate::sync::{AtomicU32, AtomicU64, Lock, Ordering};
 use crate::tenant::{Limits, Tenant, TenantState};
@@ -58,6 +57,7 @@ pub(crate) struct Shared {
     next_tenant: AtomicU32,
     pub(crate) flushed: Lock<Flushed>,
     pub(crate) shifting: Shifting,
+    pub(crate) shares: Arc<Shares>,
 }
 
 /// What is written now and then, on a line that no get reads.
@@ -70,6 +70,8 @@ pub(crate) struct Shifting {
     pub(crate) reserved: AtomicU64,
     /// Whether the index is to be resized: looked at by every writer, written seldom.
     pub(crate) resizing: AtomicU32,
+    /// About the largest item stored of late, in bytes: room is kept for the next.
+    pub(crate) largest: AtomicU32,
     /// Counts up, to maintain tenants in turn.
     pub(crate) next_maintained: AtomicU32,
     /// The stamp of a segment that somebody has waited for in vain, or 0: no use in doing so again.
@@ -85,6 +87,14 @@ const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 const SPARE: u32 = 256;
 const MOST_SPARE: u32 = 16;
 
+/// What is kept free for the next large item is at most one in so many segments, and nothing where these
+/// are [small](SMALL_SEGMENT).
+const LEAST_SHARE: u32 = 64;
+
+/// With each segment that is used, the size of the largest item of late is forgotten by one part in so
+/// many.
+const FORGOTTEN: u32 = 64;
+
 /// While segments are to be withheld, writers make room for these, too.
 const WITHHELD_AHEAD: u32 = 4;
 
@@ -93,6 +103,10 @@ static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 /// No store can do with fewer.
 const FEWEST_SEGMENTS: usize = 64;
+
+/// The index begins with so many buckets, but in the smallest stores: it grows by halves, and from here a
+/// million items find it neither just grown nor about to.
+const FIRST_BUCKETS: usize = 1024;
 
 /// Segments that only reclaim may use, so that it can always go on.
 const KEPT_FOR_RECLAIM: u32 = 2;
@@ -152,8 +166,24 @@ impl Store {
             ..Stats::default()
         };
         stats.count(shared.epoch.workers().map(|worker| &worker.counters), None);
-        shared.count_segments(&shared.tenants.all(), &mut stats);
+        for of_one in shared.count_segments(&shared.tenants.all()) {
+            stats.items += of_one.items;
+            stats.live_bytes += of_one.live_bytes;
+        }
         stats
+    }
+
+    /// The figures of many tenants, in their order: in one go, rather than one after another.
+    ///
+    /// # Panics
+    ///
+    /// When one of them is another store's.
+    #[must_use]
+    pub fn stats_of(&self, tenants: &[Tenant]) -> Vec<Stats> {
+        let own = |tenant: &Tenant| Arc::ptr_eq(&tenant.shared, &self.shared);
+        assert!(tenants.iter().all(own), "a tenant of another store");
+        let states: Vec<_> = tenants.iter().map(|tenant| Arc::clone(&tenant.state)).collect();
+        self.shared.stats_of(&states)
     }
 
     /// The largest item that can be stored, key and value together, in bytes.
@@ -193,14 +223,15 @@ impl Shared {
         let pool = Pool::new(geometry.segments);
         let epoch = Epoch::new();
         let supply = IndexSupply { pool: &pool, epoch: &epoch };
-        let index = Table::new(IndexPages(Arc::clone(&arena)), &supply, 1)
-            .expect("a new pool has a segment");
+        let buckets = if arena.segment_bytes() < SMALL_SEGMENT { 1 } else { FIRST_BUCKETS };
+        let index = Table::new(IndexPages(Arc::clone(&arena)), &supply, buckets)
+            .expect("a new pool has some segments");
         Ok(Shared {
             segments: Segments::new(geometry.segments as usize),
             sizes: Sizes::of_segment(arena.segment_bytes()),
             time: Time::new(config.clock),
             evicts: config.evicts,
-            spare: KEPT_FOR_RECLAIM + (geometry.segments / SPARE).clamp(2, MOST_SPARE),
+            spare: (geometry.segments / SPARE).clamp(2, MOST_SPARE - 2),
             max_bytes: AtomicU64::new(geometry.max_bytes as u64),
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             secrets: RapidSecrets::seed(RandomState::new().hash_one(0_u64)),
@@ -209,6 +240,7 @@ impl Shared {
             next_tenant: AtomicU32::new(1),
             flushed: Lock::default(),
             shifting: Shifting::default(),
+            shares: Arc::default(),
             arena,
             pool,
             index,
@@ -243,7 +275,8 @@ impl Shared {
     /// Takes a free segment out of use, if the limit was lowered; whether it has.
     pub(crate) fn withhold(&self) -> bool {
         // So few that memory is scarce, and writers make room.
-        self.pool.is_excessive() && self.pool.withhold(self.spare, &self.epoch, &self.arena)
+        self.pool.is_excessive()
+            && self.pool.withhold(KEPT_FOR_RECLAIM + self.spare, &self.epoch, &self.arena)
     }
 
     /// Segments in use.
@@ -255,9 +288,14 @@ impl Shared {
     /// Takes back what removed tenants hold, and forgets those that hold nothing any more. A writer
     /// that had begun before its tenant was removed may leave something behind for the next time.
     fn bury(&self) {
+        // Once, and again when all that was flushed is taken back and it still holds something.
+        let is_clean = self.shifting.flushed_segments.load(Ordering::Relaxed) == 0;
         for tenant in self.tenants.all().iter().filter(|tenant| tenant.is_removed()) {
-            self.flush(tenant);
-            self.give_up_ghosts(tenant);
+            let is_new = tenant.removed.load(Ordering::SeqCst) == 1;
+            if is_clean || is_new && tenant.removed.swap(2, Ordering::SeqCst) == 1 {
+                self.flush(tenant);
+                self.give_up_ghosts(tenant);
+            }
         }
         let holds = |tenant: &TenantState| tenant.segments.load(Ordering::SeqCst) > 0;
         self.tenants.retain(|tenant| !tenant.is_removed() || holds(tenant));
@@ -301,8 +339,23 @@ impl Shared {
             .flatten();
         if segment.is_none() {
             tenant.segments.fetch_sub(1, Ordering::SeqCst);
+            tenant.note_shrinking();
+        } else {
+            self.note_shares();
+            let largest = self.shifting.largest.load(Ordering::Relaxed);
+            self.shifting.largest.store(largest - largest / FORGOTTEN, Ordering::Relaxed);
         }
         segment
+    }
+
+    /// What of the tenants' limits is for items, by what is in use.
+    fn note_shares(&self) {
+        let index = self.index.bytes() / self.arena.segment_bytes();
+        let withheld = self.pool.withheld();
+        let kept = KEPT_FOR_RECLAIM + self.low() + self.ahead(self.low()) + withheld;
+        let used = self.geometry.segments.saturating_sub(self.pool.available() + withheld);
+        let usable = self.geometry.segments.saturating_sub(kept);
+        self.shares.note(used, u32::try_from(index).unwrap_or(u32::MAX), usable);
     }
 
     /// A segment for a tenant's ghosts, still to be cleared.
@@ -348,8 +401,43 @@ impl Shared {
     /// Whether writers have to make room before they store.
     #[inline]
     pub(crate) fn is_scarce(&self) -> bool {
-        self.pool.available()
-            <= self.spare + if self.pool.is_excessive() { WITHHELD_AHEAD } else { 0 }
+        let low = self.low();
+        self.pool.available() <= KEPT_FOR_RECLAIM + low + self.ahead(low)
+    }
+
+    /// Whether this tenant's writers have to, and how.
+    #[inline]
+    pub(crate) fn pace(&self, tenant: &TenantState) -> Pace {
+        let (low, available) = (self.low(), self.pool.available());
+        let free = available.saturating_sub(KEPT_FOR_RECLAIM);
+        Pace::at(free, low, self.ahead(low)).max(tenant.pace(low))
+    }
+
+    /// Segments below which room is urgent, without those kept for reclaim: what the next large item asks
+    /// for, and some more, since a segment is free only when all of it has been looked through.
+    #[inline]
+    fn low(&self) -> u32 {
+        if self.arena.segment_bytes() < SMALL_SEGMENT {
+            return 0;
+        }
+        let largest = self.shifting.largest.load(Ordering::Relaxed) as usize;
+        let more = if self.arena.segment_bytes() == SMALL_SEGMENT { 2 } else { 1 };
+        (self.segments_for(largest) + more).min(self.geometry.segments / LEAST_SHARE)
+    }
+
+    /// From how many more on writers make room.
+    #[inline]
+    fn ahead(&self, low: u32) -> u32 {
+        self.spare + low.min(1) + if self.pool.is_excessive() { WITHHELD_AHEAD } else { 0 }
+    }
+
+    /// Notes the size of an item that is to be stored. It is forgotten by and by, as segments are used.
+    #[inline]
+    pub(crate) fn note_size(&self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if bytes > self.shifting.largest.load(Ordering::Relaxed) {
+            self.shifting.largest.store(bytes, Ordering::Relaxed);
+        }
     }
 
     /// Whether segments are there for others than reclaim, though readers may still be in them.
@@ -396,33 +484,6 @@ impl Shared {
     /// Bytes of state kept per segment, outside the segments.
     pub(crate) fn state_bytes(&self) -> usize {
         self.arena.segments() * (STATE_BYTES + 16)
-    }
-
-    /// Adds what the segments of tenants hold.
-    pub(crate) fn count_segments(&self, tenants: &[Arc<TenantState>], stats: &mut Stats) {
-        let since: HashMap<u32, u64> = tenants
-            .iter()
-            .map(|tenant| (tenant.id, tenant.flushed_before.load(Ordering::Acquire)))
-            .collect();
-        for (segment, owner) in self.segments.owners() {
-            if since.get(&owner.tenant()).is_some_and(|since| owner.seq() >= *since) {
-                let about = self.segments.about(segment);
-                let usage = about.usage();
-                stats.items += u64::from(usage.items());
-                let len = about.len.load(Ordering::Relaxed);
-                stats.live_bytes += u64::from(len.saturating_sub(usage.dead_bytes()));
-            }
-        }
-        // Open ones have no length yet.
-        let mut count_open = |open: &Open| {
-            let Some(segment) = open.segment else { return };
-            let dead = u64::from(self.segments.about(segment).usage().dead_bytes());
-            stats.live_bytes += (open.offset as u64).saturating_sub(dead);
-        };
-        for tenant in tenants {
-            tenant.reclaim.lock().gathering().iter().for_each(&mut count_open);
-            tenant.stripes.lock_all().iter().for_each(|(_, open)| count_open(open));
-        }
     }
 }
 

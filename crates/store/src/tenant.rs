@@ -6,15 +6,17 @@ use crate::memory::arena::Arena;
 use crate::memory::log::Stripes;
 use crate::policy::ghost::Ghosts;
 use crate::queues::{Queues, Wasteful};
-use crate::reclaim::Reclaim;
+use crate::reclaim::{Pace, Reclaim};
+use crate::shares::Shares;
 use crate::store::Shared;
 use crate::sync::{AtomicU32, AtomicU64, Lock, Ordering};
 
-/// What a tenant is guaranteed and what it may reach, in bytes of segments.
+/// What a tenant is guaranteed and what it may reach, in bytes of everything: segments of items, and their share
+/// of the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Below this nothing is taken from the tenant for the sake of others. All floors together
-    /// should not exceed the store.
+    /// Below this nothing is taken from the tenant for the sake of others. Where all floors together
+    /// exceed what the store can hold, which is a percent less than its limit, each is that much lower.
     pub floor_bytes: usize,
     /// Beyond this the tenant makes room by evicting its own items. Fewer than four segments (of
     /// 8 KiB to 1 MiB, by the size of the store) mean four.
@@ -48,8 +50,10 @@ pub(crate) struct TenantState {
     pub(crate) window: AtomicU64,
     /// The tick at which everything is to be flushed; `u32::MAX`: none is planned.
     pub(crate) flush_at: AtomicU32,
-    pub(crate) floor: AtomicU32,
+    /// What is promised, and the limit, in segments; [`Shares`] says what of them is for items.
+    floor: AtomicU32,
     pub(crate) ceiling: AtomicU32,
+    shares: Arc<Shares>,
     /// The segments it may hold while it has more than that, since the ceiling was lowered: what it has
     /// held at least since then.
     shrinking: AtomicU32,
@@ -60,7 +64,7 @@ pub(crate) struct TenantState {
     pub(crate) stripes: Stripes,
     pub(crate) queues: Lock<Queues>,
     pub(crate) wasteful: Lock<Wasteful>,
-    /// Whether the tenant was removed, and nothing more is stored for it.
+    /// 1: the tenant was removed, and nothing more is stored for it; 2: and flushed since.
     pub(crate) removed: AtomicU32,
     pub(crate) reclaim: Lock<Reclaim>,
     pub(crate) ghosts: Ghosts,
@@ -76,6 +80,7 @@ impl TenantState {
             flush_at: AtomicU32::new(u32::MAX),
             floor: AtomicU32::new(0),
             ceiling: AtomicU32::new(0),
+            shares: Arc::clone(&shared.shares),
             shrinking: AtomicU32::new(0),
             segments: AtomicU32::new(0),
             reserved: AtomicU64::new(0),
@@ -94,9 +99,10 @@ impl TenantState {
     pub(crate) fn set_limits(&self, shared: &Shared, limits: Limits) {
         let bytes = shared.arena.segment_bytes();
         let segments = |segments: usize| u32::try_from(segments).unwrap_or(u32::MAX);
-        self.floor.store(segments(limits.floor_bytes.div_ceil(bytes)), Ordering::Relaxed);
-        // Two open segments and two to turn over: with fewer nothing could be evicted.
-        self.ceiling.store(segments(limits.ceiling_bytes / bytes).max(4), Ordering::Relaxed);
+        let floor = segments(limits.floor_bytes.div_ceil(bytes));
+        self.shares.promise(floor, self.floor.swap(floor, Ordering::Relaxed));
+        let ceiling = segments(limits.ceiling_bytes / bytes).max(FEWEST_SEGMENTS);
+        self.ceiling.store(ceiling, Ordering::Relaxed);
         self.shrinking.store(self.held(), Ordering::Relaxed);
     }
 
@@ -108,11 +114,25 @@ impl TenantState {
         }
     }
 
+    /// What it holds is too much since its limit is lower than it was, or the index larger: as long as that is
+    /// so it may replace a segment by another.
+    pub(crate) fn note_shrinking(&self) {
+        let held = self.held();
+        if held > self.limit() {
+            self.shrinking.store(held, Ordering::Relaxed);
+        }
+    }
+
+    /// Segments it may hold in the long run.
+    #[inline]
+    fn limit(&self) -> u32 {
+        self.shares.of_ceiling(self.ceiling.load(Ordering::Relaxed)).max(FEWEST_SEGMENTS)
+    }
+
     /// Segments it may hold.
     #[inline]
     fn most_segments(&self) -> u32 {
-        let shrinking = self.shrinking.load(Ordering::Relaxed);
-        self.ceiling.load(Ordering::Relaxed).max(shrinking)
+        self.limit().max(self.shrinking.load(Ordering::Relaxed))
     }
 
     pub(crate) fn is_removed(&self) -> bool {
@@ -128,13 +148,14 @@ impl TenantState {
     /// The largest item a tenant with this ceiling can hold beside its successor, with what chunks
     /// take.
     pub(crate) fn most_item_bytes(&self, arena: &Arena) -> usize {
-        let segments = self.ceiling.load(Ordering::Relaxed).saturating_sub(2) / 2;
+        let segments = self.limit().saturating_sub(2) / 2;
         (segments as usize).saturating_mul(arena.segment_bytes() / 5 * 4)
     }
 
     /// Segments held beyond what the tenant is guaranteed.
     pub(crate) fn over_floor(&self) -> u32 {
-        self.held().saturating_sub(self.floor.load(Ordering::Relaxed))
+        let floor = self.shares.of_floor(self.floor.load(Ordering::Relaxed));
+        self.held().saturating_sub(floor)
     }
 
     /// Whether the tenant must evict its own items to store more.
@@ -154,12 +175,31 @@ impl TenantState {
         !self.may_hold(self.held().saturating_add(segments))
     }
 
-    /// Whether it must do so soon.
+    /// Segments it may still get.
     #[inline]
-    pub(crate) fn is_near_ceiling(&self) -> bool {
-        self.held() + 1 >= self.ceiling.load(Ordering::Relaxed)
+    pub(crate) fn room(&self) -> u32 {
+        self.most_segments().saturating_sub(self.held())
+    }
+
+    /// How its own limit has it make room, if it is near: `low` is what the store wants to have free.
+    #[inline]
+    pub(crate) fn pace(&self, low: u32) -> Pace {
+        let ceiling = self.limit();
+        // Tenants of few segments keep none of them free.
+        let low = low.min(ceiling / FEW);
+        let ahead = (ceiling / (4 * FEW)).clamp(1, MOST_AHEAD);
+        Pace::at(self.room(), low, ahead + low.min(1))
     }
 }
+
+/// Two open segments and two to turn over: with fewer nothing could be evicted.
+const FEWEST_SEGMENTS: u32 = 4;
+
+/// A tenant keeps at most one segment in so many free for what comes next.
+const FEW: u32 = 32;
+
+/// It begins to make room so many segments before it needs any, at most.
+const MOST_AHEAD: u32 = 16;
 
 /// A ghost for each item of 48 bytes is more than any cache of real items needs.
 fn most_ghost_pages(shared: &Shared, limits: Limits) -> usize {

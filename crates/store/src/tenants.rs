@@ -34,6 +34,9 @@ pub(crate) struct Sight {
     tenants: Option<Arc<[Arc<TenantState>]>>,
     /// Where the next sample begins.
     next: usize,
+    /// From whom the thread took room last, and whether it stays with him.
+    last: Option<usize>,
+    stays: bool,
 }
 
 /// The tenants as this thread sees them.
@@ -94,6 +97,7 @@ impl Tenants {
             list.copy = Some(Arc::clone(&copy));
             sight.state = self.state.load(Ordering::Relaxed);
             sight.tenants = Some(copy);
+            sight.last = None;
         }
         // Here, and not while the sight is read: in tests that is a write to all of its lines.
         sight.next = sight.next.wrapping_add(SAMPLE_APART);
@@ -105,12 +109,38 @@ impl Tenants {
 const SAMPLE_APART: usize = 61;
 
 impl Seen<'_> {
-    /// Some of them, each time others.
-    pub(crate) fn sample(&self, count: usize) -> impl Iterator<Item = &TenantState> {
-        let tenants = self.0.tenants.as_deref().unwrap_or_default();
-        let first = self.0.next;
-        (0..count.min(tenants.len()))
-            .map(move |step| &*tenants[first.wrapping_add(step) % tenants.len()])
+    /// The numbers of some of them, each time others.
+    pub(crate) fn sample(&self, count: usize) -> impl Iterator<Item = usize> {
+        let (tenants, first) = (self.all().len(), self.0.next);
+        (0..count.min(tenants)).map(move |step| first.wrapping_add(step) % tenants)
+    }
+
+    /// The one of a number that this sight has given.
+    pub(crate) fn tenant(&self, number: usize) -> &TenantState {
+        &self.all()[number]
+    }
+
+    /// The number of this one; `None` if the sight is too old, or two came at the same moment.
+    pub(crate) fn number_of(&self, tenant: &TenantState) -> Option<usize> {
+        self.all().binary_search_by_key(&tenant.id, |other| other.id).ok()
+    }
+
+    /// Who gave room last.
+    pub(crate) fn last(&self) -> Option<usize> {
+        self.0.last
+    }
+
+    /// The one this thread stays with.
+    pub(crate) fn current(&self) -> Option<usize> {
+        self.0.last.filter(|_| self.0.stays)
+    }
+
+    pub(crate) fn note_giver(&mut self, number: usize, stays: bool) {
+        (self.0.last, self.0.stays) = (Some(number), stays);
+    }
+
+    fn all(&self) -> &[Arc<TenantState>] {
+        self.0.tenants.as_deref().unwrap_or_default()
     }
 }
 

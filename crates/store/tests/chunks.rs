@@ -8,16 +8,14 @@ use larder_store::{Config, Mode, Outcome};
 
 #[test]
 fn values_of_every_size_come_back_whole() {
-    for max_bytes in [MIB, 8 * MIB, 64 * MIB] {
+    for max_bytes in [MIB, 8 * MIB, 64 * MIB, 4_096 * MIB] {
         let tenant = Checked::new(max_bytes);
         let most = tenant.max_item_bytes();
         // Around an eighth of a segment, a sixteenth (a chunk), and whole numbers of chunks.
-        let segment: usize = if max_bytes == MIB {
-            8_192
-        } else if max_bytes == 8 * MIB {
-            32_768
-        } else {
-            65_536
+        let segment: usize = match max_bytes / MIB {
+            0..4 => 8_192,
+            8..4_096 => 32_768,
+            _ => 65_536,
         };
         let chunk = segment / 16 - 64;
         let mut sizes = vec![0, 1, most - 2, most / 2];

@@ -659,7 +659,7 @@ impl Pair {
                 self.reserved[who][*slot] = None;
                 let limit = usize::try_from(self.store.store.stats().max_bytes).unwrap() / 8;
                 // However small, each keeps a segment.
-                let segment = if limit < MIB { 8 * 1024 } else { 64 * 1024 };
+                let segment = if limit < MIB { 8 * 1024 } else { 32 * 1024 };
                 let bytes = name(*key).len() + expected.value.len();
                 let all = self.reserved.iter().flatten().flatten();
                 let of_one = |it: &Reserved| name(it.key).len() + it.expected.value.len();

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Checked, MIB, ms, numbers, set, text};
-use larder_store::{Mode, Stats};
+use larder_store::{Limits, Mode, Stats, Tenant};
 
 #[test]
 fn statistics_count_what_happened() {
@@ -123,7 +123,7 @@ fn what_expires_and_is_met_by_reclaim_is_expired_and_not_evicted() {
 #[test]
 fn the_store_counts_what_its_tenants_count() {
     let store = Checked::new(2 * MIB);
-    let other = store.store.add_tenant(larder_store::Limits::NONE);
+    let other = store.store.add_tenant(Limits::NONE);
     for n in 0..9_000_u64 {
         let tenant = if n % 3 == 0 { &other } else { &*store };
         tenant.set(&n.to_be_bytes(), &[b'v'; 200], 0, None).unwrap();
@@ -137,4 +137,31 @@ fn the_store_counts_what_its_tenants_count() {
     assert_eq!(one.items + two.items, all.items);
     assert_eq!(one.live_bytes + two.live_bytes, all.live_bytes);
     assert!(one.bytes + two.bytes <= all.bytes, "{one:?} {two:?} {all:?}");
+}
+
+#[test]
+fn figures_of_many_tenants_are_those_of_each() {
+    let store = Checked::new(16 * MIB);
+    let tenants: Vec<Tenant> = (0..40).map(|_| store.store.add_tenant(Limits::NONE)).collect();
+    // Some have nothing, some a little, one has segments of all kinds: open, sealed, being taken back.
+    for (number, tenant) in (0_u64..).zip(&tenants).skip(5) {
+        let count = if number == 39 { 300_000 } else { number };
+        for n in 0..count {
+            tenant.set(&n.to_be_bytes(), &[b'v'; 100], 0, None).unwrap();
+            tenant.get(&(n / 2).to_be_bytes(), |_| ());
+        }
+        if number % 7 == 0 {
+            tenant.flush();
+        }
+    }
+    let all = store.store.stats_of(&tenants);
+    for (tenant, stats) in tenants.iter().zip(&all) {
+        assert_eq!(*stats, tenant.stats());
+        let mut items = 0;
+        tenant.for_each(|_| items += 1);
+        assert_eq!(stats.items, items, "{stats:?}");
+    }
+    assert!(all[39].evictions > 0 && all[39].relocated > 0, "{:?}", all[39]);
+    assert_eq!(store.store.stats().items, all.iter().map(|stats| stats.items).sum::<u64>());
+    assert!(store.store.stats_of(&[]).is_empty());
 }

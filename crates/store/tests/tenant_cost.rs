@@ -33,8 +33,8 @@ const TENANTS: usize = 10_000;
 
 /// One test, so that nothing else allocates meanwhile.
 #[test]
-fn ten_thousand_tenants_cost_4_kib_each_until_they_store() {
-    let store = Store::new(Config::new(64 << 20)).unwrap();
+fn ten_thousand_tenants_cost_4_kib_each_and_a_segment_once_they_store() {
+    let store = Store::new(Config::new(1 << 30)).unwrap();
     // The thread's own part.
     store.tenant().get(b"none", |_| ());
     let used = |since: usize| (ALLOCATED.load(Ordering::Relaxed) - since) / TENANTS;
@@ -51,12 +51,24 @@ fn ten_thousand_tenants_cost_4_kib_each_until_they_store() {
     }
     assert!(used(before) <= 4096, "{} bytes each when they have been used", used(before));
     // Of the limit an empty tenant takes nothing.
-    assert!(store.stats().bytes < 256 * 1024, "{:?}", store.stats());
+    let empty = store.stats().bytes;
+    assert!(empty < 4 << 20, "{:?}", store.stats());
+    for tenant in &tenants {
+        tenant.set(b"one", b"item", 0, None).unwrap();
+        assert!(tenant.get(b"one", |_| ()).is_some());
+    }
+    // And one with an item a single segment.
+    let each = (store.stats().bytes - empty) / TENANTS as u64;
+    assert!(each <= 33 * 1024, "{each} bytes each with an item");
+    assert!(used(before) <= 4096, "{} bytes each beside that", used(before));
     let after = ALLOCATED.load(Ordering::Relaxed);
     for tenant in &tenants {
         store.remove_tenant(tenant);
     }
     drop(tenants);
+    // Their items are taken back by and by; whoever comes next finds that they hold nothing any more.
+    while store.maintain(1_000) {}
+    drop(store.add_tenant(Limits::NONE));
     let left = ALLOCATED.load(Ordering::Relaxed).saturating_sub(before);
     assert!(left < (after - before) / 4, "{left} bytes left of removed tenants");
     store.validate().unwrap();

@@ -187,3 +187,76 @@ fn many_tenants_share_a_small_store_without_mixing_their_items() {
     let stats = store.store.stats();
     assert!(stats.hits > 100 && stats.evictions > 0, "{stats:?}");
 }
+
+/// What a provider sells by default: everybody's floor is his ceiling, and together they are the store.
+#[test]
+fn a_store_sold_out_refuses_nothing_and_everybody_keeps_his_share() {
+    const TENANTS: usize = 16;
+    let store = Checked::new(64 * MIB);
+    let sold = limits(4 * MIB, 4 * MIB);
+    let tenants: Vec<Tenant> = (0..TENANTS).map(|_| store.store.add_tenant(sold)).collect();
+    // One after another fills his share three times over, and then all at once.
+    for tenant in &tenants {
+        fill(tenant, 0, 50_000);
+    }
+    for round in 0..30 {
+        for tenant in &tenants {
+            fill(tenant, 100_000 + round * 1_000, 1_000);
+        }
+    }
+    for tenant in &tenants {
+        let stats = tenant.stats();
+        assert!(stats.bytes <= 4 * MIB as u64, "{stats:?}");
+        assert!(stats.bytes * 100 >= 4 * MIB as u64 * 96, "{stats:?}");
+    }
+}
+
+/// Idle memory is lent, and taken back from who has most of it as soon as its owner wants it.
+#[test]
+fn what_was_lent_is_taken_back_down_to_the_floor_and_not_beyond() {
+    let store = Checked::new(32 * MIB);
+    let [modest, greedy, owner] = [8, 4, 20].map(|floor| {
+        let limits = limits(floor * MIB, usize::MAX);
+        store.store.add_tenant(limits)
+    });
+    fill(&modest, 0, 25_000);
+    let before = modest.stats();
+    assert!(before.bytes < 8 * MIB as u64 && before.evictions == 0, "{before:?}");
+    fill(&greedy, 0, 400_000);
+    assert!(greedy.stats().bytes > 20 * MIB as u64, "{:?}", greedy.stats());
+    for round in 0..20 {
+        fill(&owner, round * 5_000, 5_000);
+        fill(&greedy, 1_000_000 + round * 50_000, 50_000);
+    }
+    // He has got what he was promised, but for the percent that nobody gets.
+    let [owner, greedy] = [owner.stats(), greedy.stats()];
+    assert!(owner.bytes * 100 >= 20 * MIB as u64 * 95, "{owner:?}");
+    assert!(
+        greedy.bytes * 100 >= 4 * MIB as u64 * 95 && greedy.bytes < 6 * MIB as u64,
+        "{greedy:?}"
+    );
+    let after = modest.stats();
+    assert_eq!((after.items, after.evictions), (25_000, 0), "{after:?}");
+}
+
+/// One who is guaranteed more finds the one who has it, among thousands who have next to nothing.
+#[test]
+fn the_one_to_give_is_found_among_thousands() {
+    let store = Checked::new(64 * MIB);
+    let crowd: Vec<Tenant> =
+        (0..300).map(|_| store.store.add_tenant(limits(64 * 1024, 2 * MIB))).collect();
+    for tenant in &crowd {
+        fill(tenant, 0, 1);
+    }
+    let empty: Vec<Tenant> = (0..5_000).map(|_| store.store.add_tenant(Limits::NONE)).collect();
+    let rich = store.store.add_tenant(Limits::NONE);
+    fill(&rich, 0, 300_000);
+    let promised = store.store.add_tenant(limits(16 * MIB, 16 * MIB));
+    fill(&promised, 0, 60_000);
+    let stats = promised.stats();
+    assert!(stats.evictions * 100 <= stats.items, "{stats:?}");
+    for tenant in &crowd {
+        assert_eq!((tenant.len(), tenant.stats().evictions), (1, 0));
+    }
+    drop(empty);
+}

@@ -33,7 +33,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("larder-sim", &[]),
     ("larder-load", &[]),
     ("larder-bench-store", &["larder-load", "larder-sim", "larder-store"]),
-    ("larder-server", &["larder-proto", "larder-store", "larder-tenancy"]),
+    ("larder-insight", &["larder-tenancy"]),
+    ("larder-server", &["larder-insight", "larder-proto", "larder-store", "larder-tenancy"]),
+    ("larder-control", &["larder-tenancy"]),
+    ("larder-console", &["larder-control", "larder-tenancy"]),
     ("larder-client", &["larder-proto"]),
     ("larder", &["larder-client", "larder-store"]),
     ("tasklist", &["larder"]),
@@ -42,6 +45,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "larder",
             "larder-client",
+            "larder-console",
+            "larder-control",
             "larder-load",
             "larder-proto",
             "larder-server",
@@ -59,7 +64,7 @@ const FREE: &str = "xtask";
 const FOR_TESTS: &str = "larder-peers";
 
 /// Crates that know nothing of sockets, and what would tell them.
-const SANS_IO: [&str; 3] = ["larder-proto", "larder-store", "larder-tenancy"];
+const SANS_IO: [&str; 4] = ["larder-insight", "larder-proto", "larder-store", "larder-tenancy"];
 const IO: [&str; 3] = ["tokio", "mio", "hyper"];
 
 /// The one crate that may have unsafe code. It repeats the workspace's lints, for it cannot inherit them

@@ -9,6 +9,7 @@
 pub(crate) mod auth;
 mod binary;
 pub(crate) mod dump;
+mod items;
 mod meta;
 pub(crate) mod stats;
 mod text;

@@ -9,7 +9,7 @@ use larder_server::{ProtocolPin, Settings};
 use larder_store::Clock;
 use larder_tenancy::{
     Capabilities, Credential, Digest, Directory, Salt, SharedDirectory, Tenant, TenantId,
-    TenantLimits, TenantName,
+    TenantName,
 };
 
 /// As much as comes at once, in bytes.
@@ -43,7 +43,7 @@ impl Script {
         let tenants = (0..4).map(|id| Tenant {
             id: TenantId::new(id),
             name: TenantName::new(&format!("tenant{id}")).unwrap(),
-            limits: TenantLimits::NONE,
+            ..Tenant::shared()
         });
         let directory = Directory::new(1, tenants, users, None).unwrap();
         let settings = Settings { clock: script.clock.clone(), ..Settings::new(32 << 20) };

@@ -8,7 +8,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use larder_server::{Handle, Listener, Server, ServerError, Settings};
-use larder_tenancy::{Directory, SharedDirectory};
+use larder_tenancy::{
+    Capabilities, Credential, Digest, Directory, Salt, SharedDirectory, Tenant, TenantId,
+    TenantName,
+};
 
 /// Longer than anything takes on a loaded machine: who waits so long waits for ever.
 pub(crate) const FOREVER: Duration = Duration::from_secs(60);
@@ -56,6 +59,14 @@ impl Running {
         stream.set_read_timeout(Some(FOREVER)).unwrap();
         stream.set_write_timeout(Some(FOREVER)).unwrap();
         Client { stream }
+    }
+
+    /// A connection of a user whose password is `secret`.
+    pub(crate) fn log_in(&self, user: &str) -> Client<TcpStream> {
+        let mut client = self.connect();
+        let line = format!("set auth 0 0 {}\r\n{user} secret\r\n", user.len() + 7);
+        client.ask(line.as_bytes(), b"STORED\r\n");
+        client
     }
 
     /// Stops it; returns what `run` returned.
@@ -153,6 +164,32 @@ impl<S: Read + Write> Client<S> {
             }
         }
     }
+}
+
+/// A tenant without limits; its name is its number's.
+pub(crate) fn tenant(id: u32) -> Tenant {
+    let name = TenantName::new(&format!("tenant{id}")).unwrap();
+    Tenant { id: TenantId::new(id), name, ..Tenant::shared() }
+}
+
+/// A user of a tenant, whose password is `secret`.
+pub(crate) fn user(name: &str, tenant: u32, capabilities: Capabilities) -> Credential {
+    Credential {
+        username: name.as_bytes().into(),
+        digest: Digest::sha256(Salt::from_bytes([7; 16]), b"secret"),
+        tenant: TenantId::new(tenant),
+        capabilities,
+        key_prefix: None,
+        expires: None,
+    }
+}
+
+pub(crate) fn directory(
+    version: u64,
+    tenants: impl IntoIterator<Item = Tenant>,
+    users: impl IntoIterator<Item = Credential>,
+) -> Directory {
+    Directory::new(version, tenants, users, None).unwrap()
 }
 
 /// Bytes for a message: short, and readable as far as they are.

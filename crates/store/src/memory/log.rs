@@ -115,6 +115,7 @@ impl Shared {
         let pad = first.next_multiple_of(align) - open.offset;
         let offset = open.take(pad + len, self.arena.segment_bytes(), expires)?;
         let about = self.segments.about(segment);
+        about.taken.store(u32::try_from(open.offset).unwrap_or(u32::MAX), Ordering::Relaxed);
         if pad > 0 {
             #[allow(unsafe_code)]
             // SAFETY: just taken, like what follows it.

@@ -12,7 +12,8 @@ pub(crate) struct Pool {
     lists: Lock<Lists>,
     /// Segments in `lists` but the withheld ones. Read by every writer, written once a segment.
     available: AtomicU32,
-    /// Segments still to be withheld.
+    /// The withheld ones, and those still to be.
+    withheld: AtomicU32,
     excess: AtomicU32,
 }
 
@@ -39,6 +40,7 @@ impl Pool {
                 withheld: Vec::new(),
             }),
             available: AtomicU32::new(segments),
+            withheld: AtomicU32::new(0),
             excess: AtomicU32::new(0),
         }
     }
@@ -96,7 +98,7 @@ impl Pool {
 
     /// How many segments are withheld.
     pub(crate) fn withheld(&self) -> u32 {
-        u32::try_from(self.lists.lock().withheld.len()).unwrap_or(u32::MAX)
+        self.withheld.load(Ordering::Relaxed)
     }
 
     /// Withholds so many segments from now on, the ones in use as they are given back
@@ -111,6 +113,7 @@ impl Pool {
             self.available.fetch_add(1, Ordering::Relaxed);
             withheld -= 1;
         }
+        self.withheld.store(withheld, Ordering::Relaxed);
         self.excess.store(wanted - withheld, Ordering::Relaxed);
     }
 
@@ -138,6 +141,7 @@ impl Pool {
         };
         lists.withheld.push(segment);
         self.available.fetch_sub(1, Ordering::Relaxed);
+        self.withheld.fetch_add(1, Ordering::Relaxed);
         self.excess.store(excess - 1, Ordering::Relaxed);
         true
     }

@@ -68,6 +68,8 @@ pub(crate) enum Queue {
 pub(crate) struct About {
     /// Bytes written so far, set when the segment is sealed.
     pub(crate) len: AtomicU32,
+    /// Bytes taken so far, for figures: also while it is open.
+    pub(crate) taken: AtomicU32,
     /// The tick at which much of it will have expired (see `log::Open`); `u32::MAX`: never.
     pub(crate) stale_at: AtomicU32,
     /// A [`Usage`].
@@ -165,6 +167,7 @@ impl Segments {
         let seq = self.next_seq.fetch_add(1, Ordering::Relaxed);
         let about = self.about(segment);
         about.len.store(0, Ordering::Relaxed);
+        about.taken.store(0, Ordering::Relaxed);
         about.usage.store(0, Ordering::Relaxed);
         about.stale_at.store(u32::MAX, Ordering::Relaxed);
         // Released by the slots that will refer to items in it.

@@ -10,6 +10,7 @@
 
 use std::sync::OnceLock;
 
+use crate::index::prefetch;
 use crate::memory::arena::{Arena, SegmentId};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -86,6 +87,14 @@ impl Ghosts {
             let (ghosts, new) = (word.load(Ordering::Relaxed), fingerprint(hash));
             let others = without(ghosts, new).unwrap_or(ghosts);
             word.store(others << 16 | new, Ordering::Relaxed);
+        }
+    }
+
+    /// Asks for the line that [`insert`](Self::insert) writes.
+    #[inline]
+    pub(crate) fn prefetch(&self, arena: &Arena, hash: u64) {
+        if let Some(word) = self.word(arena, hash) {
+            prefetch(word);
         }
     }
 

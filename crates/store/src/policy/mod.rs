@@ -32,8 +32,8 @@ const SMALL_PERCENT: u32 = 12;
 /// a quarter of the small queue.
 const WINDOW_PERCENT: u32 = 3;
 
-/// Victims in a row that may yield less than a segment of room together before everything goes: a
-/// bound for the work of a cache that is all hits.
+/// Victims in a row of one queue that may yield less than a segment of room together before everything goes:
+/// a bound for the work of a cache that is all hits.
 pub(crate) const MOST_FRUITLESS: u32 = 16;
 
 /// How many of the newest small segments, the open one included, are in the correlation window of a

@@ -1,9 +1,9 @@
 //! Which segment is taken back next.
 
-use super::{Reclaim, STEP_BYTES, Victim, Why};
+use super::{CLEARED, Pace, Reclaim, SMALL_SEGMENT, Victim, Why};
 use crate::memory::segment::{Queue, Segments, Usage};
 use crate::policy;
-use crate::queues::{GONE, Queues, Wasteful};
+use crate::queues::{GONE, HALF_DEAD, Queues, Wasteful};
 use crate::store::Shared;
 use crate::sync::Ordering;
 use crate::tenant::TenantState;
@@ -27,9 +27,14 @@ const FEWEST_FOR_GHOSTS: u32 = 12;
 impl Shared {
     /// The next victim of a tenant: a wasteful segment, or the oldest of the queue that the policy
     /// says.
-    pub(super) fn choose(&self, tenant: &TenantState, reclaim: &mut Reclaim) -> Option<Victim> {
+    pub(super) fn choose(
+        &self,
+        tenant: &TenantState,
+        reclaim: &mut Reclaim,
+        pace: Pace,
+    ) -> Option<Victim> {
         let choose = |reclaim: &mut Reclaim| {
-            self.choose_wasteful(tenant, reclaim)
+            self.choose_wasteful(tenant, reclaim, pace)
                 .or_else(|| self.evicts.then(|| self.choose_oldest(tenant, reclaim)).flatten())
         };
         choose(reclaim).or_else(|| {
@@ -47,7 +52,11 @@ impl Shared {
         &self,
         tenant: &TenantState,
         reclaim: &Reclaim,
+        pace: Pace,
     ) -> Option<Victim> {
+        // To gather what lives of a large segment takes many operations.
+        let in_haste = pace == Pace::Urgent && self.arena.segment_bytes() >= SMALL_SEGMENT;
+        let least = if in_haste && self.evicts { HALF_DEAD } else { 0 };
         let mut queues = tenant.queues.lock();
         queues.close_gaps(|segment, place| {
             self.segments.about(segment).place.store(place, Ordering::Relaxed);
@@ -62,7 +71,7 @@ impl Shared {
                     || self.waste(segment, tick) == Some(class))
         });
         for _ in 0..MOST_POPPED {
-            let Some((class, segment)) = wasteful.pop() else { break };
+            let Some((class, segment)) = wasteful.pop(least) else { break };
             let owner = self.segments.owner(segment);
             let about = self.segments.about(segment);
             // It may have been taken back since, and even be in use again.
@@ -198,25 +207,30 @@ impl Shared {
         }
     }
 
-    /// Of a few tenants, the one with most segments beyond its floor, if it has more than this one.
-    pub(super) fn furthest_over_floor<'a>(
-        &self,
-        seen: &'a Seen<'_>,
-        tenant: &TenantState,
-    ) -> Option<&'a TenantState> {
-        // Who is guaranteed more must find somebody who is not.
-        let samples = if tenant.over_floor() == 0 { MOST_SAMPLED } else { SAMPLED };
-        let furthest = seen.sample(samples).max_by_key(|other| other.over_floor())?;
-        (furthest.over_floor() > tenant.over_floor()).then_some(furthest)
+    /// The tenant that gives room: of this one, a few others, and who gave last, it is who has most segments
+    /// beyond what he is guaranteed. Once chosen, he stays so until a segment is free.
+    ///
+    /// `None`: this tenant is not beyond that, and nobody was found who is. Others are looked at next time.
+    pub(super) fn giver(&self, seen: &Seen<'_>, tenant: &TenantState) -> Option<usize> {
+        let over = |number: &usize| seen.tenant(*number).over_floor();
+        seen.current().filter(|number| over(number) > 0).or_else(|| {
+            let own = tenant.over_floor();
+            // Who is guaranteed more must find somebody who is not.
+            let samples = if own == 0 { MOST_SAMPLED } else { SAMPLED };
+            let other = seen.sample(samples).chain(seen.last()).max_by_key(over);
+            let other = other.filter(|number| over(number) > own);
+            other.or_else(|| seen.number_of(tenant).filter(|_| own > 0))
+        })
     }
 
-    /// Clears some of the segment that was last taken for ghosts.
-    pub(super) fn clear_some(&self, reclaim: &mut Reclaim) {
-        let Some(segment) = reclaim.new_ghosts.last() else { return };
+    /// Clears some of the segment that was last taken for ghosts; how much.
+    pub(super) fn clear_some(&self, reclaim: &mut Reclaim) -> usize {
+        let Some(segment) = reclaim.new_ghosts.last() else { return 0 };
         let rest = &mut reclaim.to_clear;
-        let end = rest.end.min(rest.start + STEP_BYTES);
-        self.arena.clear(*segment, rest.start..end);
-        rest.start = end;
+        let start = rest.start;
+        rest.start = rest.end.min(start + CLEARED);
+        self.arena.clear(*segment, start..rest.start);
+        rest.start - start
     }
 
     /// Takes the ghosts of a removed tenant back.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::scan::Scan;
-use super::{Victim, Why};
+use super::{Effort, Victim, Why};
 use crate::epoch::Pin;
 use crate::memory::arena::SegmentId;
 use crate::memory::segment::Queue;
@@ -79,7 +79,7 @@ impl Shared {
     }
 
     /// Takes back some of what was flushed. Returns whether there was any.
-    pub(super) fn clean_flushed(&self, pin: &Pin<'_>) -> bool {
+    pub(super) fn clean_flushed(&self, pin: &Pin<'_>, effort: &mut Effort) -> bool {
         if self.shifting.flushed_segments.load(Ordering::Relaxed) == 0 {
             return false;
         }
@@ -89,7 +89,7 @@ impl Shared {
         }
         let Some((tenant, mut victim)) = flushed.current.take() else { return false };
         let (shared, victim_now) = (self, &mut victim);
-        Scan { shared, pin, tenant: &tenant, victim: victim_now, reclaim: None }.step();
+        Scan { shared, pin, tenant: &tenant, victim: victim_now, reclaim: None }.step(effort);
         if victim.offset < victim.len {
             flushed.current = Some((tenant, victim));
         } else {

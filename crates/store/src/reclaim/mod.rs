@@ -8,10 +8,12 @@
 //!   gathered elsewhere;
 //! - *flush*: nobody may find its items any more, and their slots are taken out of the index.
 //!
-//! Writers pay for it: when memory is scarce each stores only after a step of at most [`STEP`]
-//! records and [`STEP_BYTES`], so that nobody waits long, and steps begin while a few segments are
-//! still free. So an operation works some microseconds for others, beside what its own bytes take: one
-//! that stores much makes as much room.
+//! Writers pay for it, each in proportion to what it stores ([`Effort`]), and they begin while some
+//! segments are still free. The fewer these are, the more each does ([`Pace`]): first as the policy
+//! says; then more of the same; and when there is no more than the next large item asks for, nothing
+//! is kept that would have to be moved, so that each operation frees at least what it takes. So what was
+//! taken in a hurry is paid back in instalments by those who come after, and no operation pays for
+//! many, however the sizes of items shift: `tests` counts it.
 //!
 //! Locks are taken in this order: a tenant's `reclaim`; `flushed`; that of resizing the index, for
 //! which nobody waits; a home of the index; open segments, in the order of their stripes; a tenant's
@@ -20,8 +22,11 @@
 //! before all others, and by that thread only.
 
 mod choose;
+mod effort;
 mod flush;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -35,49 +40,58 @@ use crate::store::Shared;
 use crate::sync::Ordering;
 use crate::tenant::TenantState;
 
+pub(crate) use effort::{Effort, SMALL_SEGMENT};
 pub(crate) use flush::Flushed;
 use scan::Scan;
 
-/// Records looked at in one step.
+/// Records looked at together: what the index knows of them is asked for at once.
 const STEP: usize = 32;
 
-/// A step ends once it has moved so many bytes: values may be large.
-const STEP_BYTES: usize = 16 * 1024;
+/// Bytes of new ghosts cleared at once.
+const CLEARED: usize = 16 * 1024;
 
 /// Tenants looked at in one piece of maintenance.
 const MOST_MAINTAINED: u32 = 64;
 
-/// Room a set makes with each of its steps while memory is scarce, in bytes of its own: one that
-/// stores much makes more of them, up to [`MOST_STEPS`].
-const ROOM_A_STEP: usize = 1024;
-const MOST_STEPS: usize = 8;
-
 /// While memory is not scarce, one in so many writers cleans up after a flush.
 const CLEAN_EACH: u64 = 8;
 
-/// How a step is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How room is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Pace {
+    /// There is enough.
+    Calm,
     /// As the policy says.
     Steady,
-    /// Room is needed at once: nothing is kept that had to be moved for that.
+    /// The same, and everyone does more.
+    Brisk,
+    /// There is so little left that each operation has to free at least what it takes: what had to be moved
+    /// to be kept goes, and only what is half dead is compacted.
     Urgent,
 }
 
-/// How much an operation moves of what others have stored: in proportion to what it stores itself, and
-/// so bounded, however large the items are.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Allowance(u64);
-
-impl Allowance {
-    /// For one that stores so many bytes.
-    pub(crate) fn for_bytes(pin: &Pin<'_>, bytes: usize) -> Allowance {
-        Allowance(pin.worker.counters.moved() + 2 * (bytes + STEP_BYTES) as u64)
+impl Pace {
+    /// With so many segments free, where `low` of them are wanted for what comes next, and room is made from
+    /// so many `ahead` of that. Where none are wanted, nothing is urgent before there is no room at all.
+    #[inline]
+    pub(crate) fn at(free: u32, low: u32, ahead: u32) -> Pace {
+        match free {
+            _ if free > low + ahead => Pace::Calm,
+            _ if free > low + ahead / 2 => Pace::Steady,
+            _ if free > low || low == 0 => Pace::Brisk,
+            _ => Pace::Urgent,
+        }
     }
+}
 
-    pub(crate) fn is_used_up(self, pin: &Pin<'_>) -> bool {
-        pin.worker.counters.moved() >= self.0
-    }
+/// What a step has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Got {
+    Nothing,
+    /// Some of a segment was looked through.
+    Part,
+    /// All of it: it is free.
+    Segment,
 }
 
 /// What a tenant's reclaim is at. Whoever has its lock reclaims.
@@ -91,9 +105,8 @@ pub(crate) struct Reclaim {
     /// be cleared.
     new_ghosts: Vec<SegmentId>,
     to_clear: Range<usize>,
-    /// Victims in a row that have yielded less than a segment of room together, and the room.
-    fruitless: u32,
-    gained: usize,
+    /// Of each queue.
+    yields: [Yield; 2],
 }
 
 /// A segment that is being taken back; it is in no queue any more.
@@ -123,115 +136,166 @@ enum Why {
 impl Reclaim {
     /// All segments, to recount; those being filled are in their queues, too.
     pub(crate) fn segments(&self) -> impl Iterator<Item = SegmentId> {
-        let victim = self.victim.iter().map(|victim| victim.segment);
-        victim.chain(self.new_ghosts.iter().copied())
+        self.victim_segment().into_iter().chain(self.new_ghosts.iter().copied())
     }
 
-    /// The segments that compaction fills.
-    pub(crate) fn gathering(&self) -> &[Open] {
-        &self.gathering
+    /// The one that is looked through.
+    pub(crate) fn victim_segment(&self) -> Option<SegmentId> {
+        self.victim.as_ref().map(|victim| victim.segment)
     }
+}
+
+/// Victims of a queue in a row that have yielded less than a segment of room together, and the room.
+#[derive(Debug, Default)]
+struct Yield {
+    fruitless: u32,
+    gained: usize,
 }
 
 impl Reclaim {
     /// Counts the room that a victim has yielded.
-    fn count_gain(&mut self, bytes: usize, shared: &Shared) {
-        self.gained += bytes;
-        self.fruitless += 1;
-        if self.gained >= shared.arena.segment_bytes() {
-            (self.gained, self.fruitless) = (0, 0);
+    fn count_gain(&mut self, queue: Queue, bytes: usize, shared: &Shared) {
+        let Yield { fruitless, gained } = &mut self.yields[queue as usize];
+        *gained += bytes;
+        *fruitless += 1;
+        if *gained >= shared.arena.segment_bytes() {
+            (*fruitless, *gained) = (0, 0);
         }
     }
 
     /// Has everything in the next victims go, until a segment's room has been gained.
     fn press(&mut self) {
-        self.fruitless = policy::MOST_FRUITLESS;
+        self.yields.iter_mut().for_each(|queue| queue.fruitless = policy::MOST_FRUITLESS);
     }
 
-    /// Whether everything in the next victims goes, because nothing has been gained for too long.
-    fn is_fruitless(&self) -> bool {
-        self.fruitless >= policy::MOST_FRUITLESS
+    /// Whether everything in the next victims of a queue goes, because nothing has been gained for too long.
+    fn is_fruitless(&self, queue: Queue) -> bool {
+        self.yields[queue as usize].fruitless >= policy::MOST_FRUITLESS
     }
 }
 
 impl Shared {
-    /// Does a step if memory is scarce, or now and then if there is something to clean: one in
-    /// [`CLEAN_EACH`] hashes. The caller holds nothing of the store.
+    /// Makes room while there is little, as far as the effort goes; or cleans now and then, if there is
+    /// something to clean: one in [`CLEAN_EACH`] hashes. The caller holds nothing of the store.
     #[inline]
     pub(crate) fn make_room(
         &self,
-        pin: &mut Pin<'_>,
+        pin: &Pin<'_>,
         tenant: &TenantState,
         hash: u64,
-        bytes: usize,
+        effort: &mut Effort,
     ) {
-        let is_scarce = || self.is_scarce() || tenant.is_near_ceiling();
-        if is_scarce() {
-            let steps = (1 + bytes / ROOM_A_STEP).min(MOST_STEPS);
-            let allowance = Allowance::for_bytes(pin, bytes);
-            for _ in 0..steps {
-                let progressed = self.reclaim_step(pin, tenant, Pace::Steady);
-                if !progressed || !is_scarce() || allowance.is_used_up(pin) {
-                    break;
-                }
-            }
+        let pace = self.pace(tenant);
+        if pace > Pace::Calm {
+            self.make_room_at(pin, tenant, pace, effort);
         } else if hash.is_multiple_of(CLEAN_EACH) {
             // Flushed items take room in the index, too.
-            self.clean_flushed(pin);
+            self.clean_flushed(pin, effort);
+        }
+    }
+
+    #[inline(never)]
+    fn make_room_at(
+        &self,
+        pin: &Pin<'_>,
+        tenant: &TenantState,
+        mut pace: Pace,
+        effort: &mut Effort,
+    ) {
+        loop {
+            if pace >= Pace::Brisk {
+                effort.raise();
+            }
+            if !self.reclaim_step(pin, tenant, pace, effort) || effort.is_used_up() {
+                break;
+            }
+            pace = self.pace(tenant);
+            if pace == Pace::Calm {
+                break;
+            }
         }
     }
 
     /// Takes back a little, for a tenant that needs room. Returns whether there was anything to do.
-    pub(crate) fn reclaim_step(&self, pin: &Pin<'_>, tenant: &TenantState, pace: Pace) -> bool {
-        if self.clean_flushed(pin) {
+    pub(crate) fn reclaim_step(
+        &self,
+        pin: &Pin<'_>,
+        tenant: &TenantState,
+        pace: Pace,
+        effort: &mut Effort,
+    ) -> bool {
+        if self.clean_flushed(pin, effort) {
             return true;
         }
-        if tenant.is_near_ceiling() || self.tenants.count() == 1 {
-            return self.reclaim_from(pin, tenant, pace);
+        if tenant.pace(0) > Pace::Calm || self.tenants.count() == 1 {
+            return self.reclaim_from(pin, tenant, pace, effort) != Got::Nothing;
         }
-        let seen = self.tenants.seen(pin.worker);
-        if let Some(other) = self.furthest_over_floor(&seen, tenant)
-            && self.reclaim_from(pin, other, pace)
-        {
-            return true;
+        let mut seen = self.tenants.seen(pin.worker);
+        if let Some(giver) = self.giver(&seen, tenant) {
+            let got = self.reclaim_from(pin, seen.tenant(giver), pace, effort);
+            // Until a segment is free: parts of many tenants' are of no use.
+            seen.note_giver(giver, got == Got::Part);
+            if got != Got::Nothing {
+                return true;
+            }
         }
-        // What a tenant is guaranteed is not taken from it: somebody else has more.
-        tenant.over_floor() > 0 && self.reclaim_from(pin, tenant, pace)
+        // Others have more, but are busy or not found: his own go before anything is refused.
+        (tenant.over_floor() > 0 || pace == Pace::Urgent)
+            && self.reclaim_from(pin, tenant, pace, effort) != Got::Nothing
     }
 
-    fn reclaim_from(&self, pin: &Pin<'_>, tenant: &TenantState, pace: Pace) -> bool {
+    fn reclaim_from(
+        &self,
+        pin: &Pin<'_>,
+        tenant: &TenantState,
+        pace: Pace,
+        effort: &mut Effort,
+    ) -> Got {
         // One thread reclaims for a tenant; the others need not wait for it.
-        let Some(mut reclaim) = tenant.reclaim.try_lock() else { return false };
+        let Some(mut reclaim) = tenant.reclaim.try_lock() else { return Got::Nothing };
         if pace == Pace::Urgent {
             reclaim.press();
         }
         if reclaim.victim.is_none() {
-            reclaim.victim = self.choose(tenant, &mut reclaim);
-            self.keep_ghosts(tenant, &mut reclaim);
+            effort.choose();
+            reclaim.victim = self.choose(tenant, &mut reclaim, pace);
+            if pace < Pace::Urgent {
+                self.keep_ghosts(tenant, &mut reclaim);
+            }
         }
-        self.clear_some(&mut reclaim);
-        self.scan_victim(pin, tenant, &mut reclaim)
+        effort.clear(self.clear_some(&mut reclaim));
+        self.scan_victim(pin, tenant, &mut reclaim, effort)
     }
 
     /// Goes on with a tenant's victim.
-    fn scan_victim(&self, pin: &Pin<'_>, tenant: &TenantState, reclaim: &mut Reclaim) -> bool {
-        let Some(mut victim) = reclaim.victim.take() else { return false };
+    fn scan_victim(
+        &self,
+        pin: &Pin<'_>,
+        tenant: &TenantState,
+        reclaim: &mut Reclaim,
+        effort: &mut Effort,
+    ) -> Got {
+        let Some(mut victim) = reclaim.victim.take() else { return Got::Nothing };
         let scan = Scan { shared: self, pin, tenant, victim: &mut victim, reclaim: Some(reclaim) };
-        let progressed = { scan }.step();
+        let progressed = { scan }.step(effort);
         if victim.offset < victim.len {
             reclaim.victim = Some(victim);
-        } else {
-            reclaim.count_gain(self.arena.segment_bytes() - victim.kept.min(victim.len), self);
-            self.take_back(tenant, victim.segment);
+            return if progressed { Got::Part } else { Got::Nothing };
         }
-        progressed
+        let room = self.arena.segment_bytes() - victim.kept.min(victim.len);
+        reclaim.count_gain(victim.queue, room, self);
+        self.take_back(tenant, victim.segment);
+        Got::Segment
     }
 
     /// Does a piece of work that no writer waits for. Returns whether there may be more: not if none of
     /// the next few tenants has any.
     pub(crate) fn maintain(&self) -> bool {
         let pin = self.epoch.pin();
-        if self.resize_index(&pin) || self.clean_flushed(&pin) || self.shrink(&pin) {
+        if self.resize_index(&pin)
+            || self.clean_flushed(&pin, &mut Effort::piece())
+            || self.shrink(&pin)
+        {
             return true;
         }
         let looks = MOST_MAINTAINED.min(self.tenants.count());
@@ -244,7 +308,10 @@ impl Shared {
             && (self.withhold()
                 || (0..MOST_MAINTAINED.min(self.tenants.count())).any(|_| {
                     let tenant = self.next_tenant().filter(|tenant| tenant.over_floor() > 0);
-                    tenant.is_some_and(|tenant| self.reclaim_from(pin, &tenant, Pace::Steady))
+                    tenant.is_some_and(|tenant| {
+                        let mut effort = Effort::piece();
+                        self.reclaim_from(pin, &tenant, Pace::Steady, &mut effort) != Got::Nothing
+                    })
                 }))
     }
 
@@ -253,9 +320,9 @@ impl Shared {
         let Some(tenant) = self.next_tenant() else { return false };
         let Some(mut reclaim) = tenant.reclaim.try_lock() else { return false };
         if reclaim.victim.is_none() {
-            reclaim.victim = self.choose_wasteful(&tenant, &reclaim);
+            reclaim.victim = self.choose_wasteful(&tenant, &reclaim, Pace::Steady);
         }
-        self.scan_victim(pin, &tenant, &mut reclaim)
+        self.scan_victim(pin, &tenant, &mut reclaim, &mut Effort::piece()) != Got::Nothing
     }
 
     /// The tenant whose turn it is.

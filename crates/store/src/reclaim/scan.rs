@@ -1,6 +1,6 @@
 //! Looking at the records of a victim, and moving what stays.
 
-use super::{Reclaim, STEP, STEP_BYTES, Victim, Why};
+use super::{Effort, Reclaim, STEP, Victim, Why};
 use crate::draft::chunk_entry;
 use crate::epoch::Pin;
 use crate::index::{At, Home, Slot};
@@ -32,6 +32,7 @@ pub(super) struct Scan<'a> {
 #[derive(Clone, Copy)]
 struct Candidate {
     at: Location,
+    len: usize,
     /// Of the key of its item.
     hash: u64,
     /// There if it is a chunk.
@@ -50,13 +51,14 @@ enum Fate {
 }
 
 impl Scan<'_> {
-    /// Looks at the next records, at most [`STEP`], until some [`STEP_BYTES`] have moved. Returns whether
-    /// it got anywhere.
-    pub(super) fn step(&mut self) -> bool {
+    /// Looks at the next records, at most [`STEP`], as far as the effort goes, but at one at least. Returns
+    /// whether it got anywhere.
+    pub(super) fn step(&mut self, effort: &mut Effort) -> bool {
         let (start, kept) = (self.victim.offset, self.victim.kept);
-        let most = kept + STEP_BYTES;
-        for candidate in self.candidates().into_iter().flatten() {
-            let settled = self.victim.kept < most
+        let mut looked = 0;
+        for candidate in self.candidates(effort.records()).into_iter().flatten() {
+            let before = self.victim.kept;
+            let settled = (looked == 0 || !effort.is_used_up())
                 && match candidate.chunk {
                     None => self.settle_item(candidate),
                     Some(chunk) => self.settle_chunk(candidate, chunk),
@@ -65,17 +67,24 @@ impl Scan<'_> {
                 self.victim.offset = self.shared.arena.offset_of(candidate.at);
                 break;
             }
+            looked += 1;
+            effort.look(candidate.len);
+            if self.victim.kept > before {
+                effort.copy(self.victim.kept - before);
+            }
         }
-        self.pin.worker.counters.add_moved(self.victim.kept - kept);
+        self.pin.worker.counters.add_work(looked, self.victim.kept - kept);
         self.victim.offset > start
     }
 
-    /// The next records that are items or parts of items. Asks for what the index knows of them.
+    /// The next records that are items or parts of items, at most so many. Asks for what the index knows of
+    /// them, and for the places of their ghosts.
     #[allow(unsafe_code)]
-    fn candidates(&mut self) -> [Option<Candidate>; STEP] {
+    fn candidates(&mut self, most: usize) -> [Option<Candidate>; STEP] {
         let (shared, victim) = (self.shared, &mut *self.victim);
         let mut candidates = [None; STEP];
-        for place in &mut candidates {
+        let haunts = victim.queue == Queue::Small && victim.why == Why::Eviction;
+        for place in candidates.iter_mut().take(most) {
             if victim.offset >= victim.len {
                 break;
             }
@@ -83,20 +92,25 @@ impl Scan<'_> {
             // SAFETY: a sealed segment with nothing pending is records from start to end, and only
             // who has it as a victim gives it back.
             let record = unsafe { Record::read(&shared.arena, at, shared.sizes) };
-            victim.offset += record.len();
+            let len = record.len();
+            victim.offset += len;
             *place = match record {
                 Record::Item(_) => {
                     // SAFETY: as above.
                     let key = unsafe { shared.stored(at) }.key();
-                    Some(Candidate { at, hash: shared.hash(self.tenant.id, key), chunk: None })
+                    let hash = shared.hash(self.tenant.id, key);
+                    Some(Candidate { at, len, hash, chunk: None })
                 }
                 Record::Chunk(chunk) => {
-                    Some(Candidate { at, hash: chunk.hash, chunk: Some(chunk) })
+                    Some(Candidate { at, len, hash: chunk.hash, chunk: Some(chunk) })
                 }
                 Record::Filler(_) => None,
             };
             if let Some(Candidate { hash, .. }) = place {
                 shared.index.prefetch(*hash);
+                if haunts {
+                    self.tenant.ghosts.prefetch(&shared.arena, *hash);
+                }
             }
         }
         candidates
@@ -137,7 +151,9 @@ impl Scan<'_> {
             return Fate::Gather;
         }
         match policy::verdict(self.victim.queue, slot.freq()) {
-            Verdict::Keep(_) if reclaim.is_fruitless() => Fate::Remove(Event::Evicted),
+            Verdict::Keep(_) if reclaim.is_fruitless(self.victim.queue) => {
+                Fate::Remove(Event::Evicted)
+            }
             Verdict::Keep(freq) => Fate::Keep(freq),
             Verdict::Haunt => Fate::Haunt,
             Verdict::Drop => Fate::Remove(Event::Evicted),

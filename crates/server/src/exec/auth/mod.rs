@@ -4,7 +4,7 @@
 //! served there and nowhere else, so nothing of a cache is reachable from here. What failed is answered,
 //! and after some failures the connection is closed.
 //!
-//! On a connection that need not authenticate, or has done so, a SASL request comes to [`sasl`] like any
+//! On a connection that need not authenticate, or has done so, a SASL request comes to [`sasl()`] like any
 //! other command: whoever is let in is somebody else from then on.
 
 mod sasl;
@@ -78,16 +78,27 @@ pub(crate) fn step(
     step
 }
 
+/// What comes of a login.
+#[derive(Debug)]
+pub(crate) enum Login {
+    /// The client is let in.
+    In(Arc<Access>),
+    /// It is not.
+    Refused,
+    /// It is not now: too many passwords wait to be verified.
+    Busy,
+    /// That is still to be found out.
+    Waits,
+}
+
 /// Who `user` is, if the password is right. Counted: what fails with the connection's present tenant, what
 /// succeeds with the tenant it is now of.
-fn log_in(user: &[u8], password: &[u8], cx: &Cx<'_>) -> Option<Arc<Access>> {
-    match cx.node.login(cx.worker, user, password, cx.now) {
-        Ok(access) => {
-            access.counters.add(Count::AuthCmds, 1);
-            Some(access)
-        }
-        Err(_) => None,
+fn log_in(user: &[u8], password: &[u8], cx: &Cx<'_>) -> Login {
+    let login = cx.node.login(cx.worker, user, password, cx.now);
+    if let Login::In(access) = &login {
+        access.counters.add(Count::AuthCmds, 1);
     }
+    login
 }
 
 /// Counts an attempt that failed.

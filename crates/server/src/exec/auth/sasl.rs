@@ -5,7 +5,7 @@ use std::sync::Arc;
 use larder_proto::server::binary::{self, Action, Command, Head, Status};
 use larder_proto::server::{Bad, Parsed, Request};
 
-use super::{AuthState, Step, after_failure, count_failure, log_in};
+use super::{AuthState, Login, Step, after_failure, count_failure, log_in};
 use crate::access::Access;
 use crate::cx::{CloseReason, Cx, Flow};
 use crate::exec;
@@ -23,6 +23,8 @@ enum Outcome {
     In(Arc<Access>),
     /// It is not.
     Refused,
+    /// That is still to be found out; nothing was answered.
+    Waits,
 }
 
 /// A SASL request of a connection that need not authenticate, or has done so: it may become somebody else.
@@ -32,6 +34,7 @@ pub(crate) fn sasl(command: &Command<'_>, cx: &Cx<'_>, out: &mut Vec<u8>) -> Flo
         Outcome::Listed | Outcome::Begun => Flow::Continue,
         Outcome::In(access) => Flow::Become(access),
         Outcome::Refused => Flow::Forget,
+        Outcome::Waits => Flow::Wait,
     }
 }
 
@@ -44,7 +47,9 @@ pub(super) fn step(input: &[u8], state: &mut AuthState, cx: &Cx<'_>, out: &mut V
     match binary::parse(input) {
         Parsed::NeedMore { .. } => Step::NEED_MORE,
         Parsed::Ready { request: Request::Binary(command), used } => {
-            Step { used, swallow: 0, flow: answer(&command, state, cx, out) }
+            let flow = answer(&command, state, cx, out);
+            let used = if matches!(flow, Flow::Wait) { 0 } else { used };
+            Step { used, swallow: 0, flow }
         }
         Parsed::Bad(Bad { reply, used, swallow, close }) => {
             reply.put(out);
@@ -76,6 +81,7 @@ fn answer(command: &Command<'_>, state: &mut AuthState, cx: &Cx<'_>, out: &mut V
             Flow::Continue
         }
         Outcome::In(access) => Flow::Become(access),
+        Outcome::Waits => Flow::Wait,
         Outcome::Refused => {
             state.has_begun = false;
             after_failure(state)
@@ -86,7 +92,7 @@ fn answer(command: &Command<'_>, state: &mut AuthState, cx: &Cx<'_>, out: &mut V
 /// Carries out a SASL request and answers it. A step is taken only if the exchange `has_begun`.
 fn exchange(command: &Command<'_>, has_begun: bool, cx: &Cx<'_>, out: &mut Vec<u8>) -> Outcome {
     let head = command.head;
-    let access = match command.action {
+    let login = match command.action {
         Action::SaslList => {
             head.text(out, PLAIN);
             return Outcome::Listed;
@@ -99,19 +105,20 @@ fn exchange(command: &Command<'_>, has_begun: bool, cx: &Cx<'_>, out: &mut Vec<u
         Action::SaslStep { mechanism, data } if has_begun && is_plain(mechanism) => {
             verify(data, cx)
         }
-        _ => None,
+        _ => Login::Refused,
     };
-    match access {
-        Some(access) => {
+    match login {
+        Login::In(access) => {
             head.text(out, b"Authenticated");
-            Outcome::In(access)
+            return Outcome::In(access);
         }
-        None => {
-            count_failure(cx);
-            head.refuse(out, Status::AuthFailed);
-            Outcome::Refused
-        }
+        Login::Waits => return Outcome::Waits,
+        // Clients know one way in which a login fails.
+        Login::Refused | Login::Busy => {}
     }
+    count_failure(cx);
+    head.refuse(out, Status::AuthFailed);
+    Outcome::Refused
 }
 
 fn is_plain(mechanism: &[u8]) -> bool {
@@ -119,9 +126,15 @@ fn is_plain(mechanism: &[u8]) -> bool {
 }
 
 /// Who the message's user is. There are no roles to act in but one's own.
-fn verify(message: &[u8], cx: &Cx<'_>) -> Option<Arc<Access>> {
+fn verify(message: &[u8], cx: &Cx<'_>) -> Login {
     let mut parts = message.splitn(3, |byte| *byte == 0);
-    let (role, user, password) = (parts.next()?, parts.next()?, parts.next()?);
-    let is_own = role.is_empty() || role == user;
-    (is_own && !password.contains(&0)).then(|| log_in(user, password, cx))?
+    let (role, user, password) = (parts.next(), parts.next(), parts.next());
+    match (role, user, password) {
+        (Some(role), Some(user), Some(password))
+            if (role.is_empty() || role == user) && !password.contains(&0) =>
+        {
+            log_in(user, password, cx)
+        }
+        _ => Login::Refused,
+    }
 }

@@ -3,12 +3,9 @@
 //! There are two forms, and both are tried. memcached's `-Y` takes any key, and `user password` as the
 //! value. MemCachier takes the user as the key, and the password as the value.
 
-use std::sync::Arc;
-
 use larder_proto::server::{Words, decimal};
 
-use super::{AuthState, Step, after_failure, count_failure, log_in};
-use crate::access::Access;
+use super::{AuthState, Login, Step, after_failure, count_failure, log_in};
 use crate::cx::{CloseReason, Cx, Flow};
 
 /// The longest line, in bytes, its ending included.
@@ -50,7 +47,9 @@ pub(super) fn step(input: &[u8], state: &mut AuthState, cx: &Cx<'_>, out: &mut V
         out.extend_from_slice(b"CLIENT_ERROR bad command line termination\r\n");
         return Step::go_on(used);
     }
-    Step { used, swallow: 0, flow: attempt(key, value, state, cx, out) }
+    let flow = attempt(key, value, state, cx, out);
+    let used = if matches!(flow, Flow::Wait) { 0 } else { used };
+    Step { used, swallow: 0, flow }
 }
 
 /// Key and length of `set <key> <any> <any> <length>`, whatever follows.
@@ -68,17 +67,22 @@ fn attempt(
     out: &mut Vec<u8>,
 ) -> Flow {
     let space = value.iter().position(|byte| *byte == b' ');
-    let both: Option<Arc<Access>> = space
-        .and_then(|space| log_in(&value[..space], &value[space + 1..], cx))
-        .or_else(|| log_in(key, value, cx));
-    let Some(access) = both else {
-        count_failure(cx);
-        out.extend_from_slice(match space {
-            Some(_) => b"CLIENT_ERROR authentication failure\r\n",
-            None => b"CLIENT_ERROR bad authentication token format\r\n",
-        });
-        return after_failure(state);
+    let first = space.map(|space| log_in(&value[..space], &value[space + 1..], cx));
+    let login = match first {
+        None | Some(Login::Refused) => log_in(key, value, cx),
+        Some(other) => other,
     };
-    out.extend_from_slice(b"STORED\r\n");
-    Flow::Become(access)
+    let line: &[u8] = match login {
+        Login::In(access) => {
+            out.extend_from_slice(b"STORED\r\n");
+            return Flow::Become(access);
+        }
+        Login::Waits => return Flow::Wait,
+        Login::Busy => b"SERVER_ERROR too many logins at once, try again\r\n",
+        Login::Refused if space.is_some() => b"CLIENT_ERROR authentication failure\r\n",
+        Login::Refused => b"CLIENT_ERROR bad authentication token format\r\n",
+    };
+    count_failure(cx);
+    out.extend_from_slice(line);
+    after_failure(state)
 }

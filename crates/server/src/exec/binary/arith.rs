@@ -38,7 +38,7 @@ pub(super) fn arith(
         tell_cas: !command.quiet,
         ..Arithmetic::up(sum.delta)
     };
-    let status = match cx.tenant().arith(key, &arithmetic) {
+    let status = match cx.compute(key, &arithmetic) {
         Ok(Computed::Value { number, cas, created, .. }) => {
             // What begins is neither, as in memcached.
             cx.count(hit, u64::from(!created));

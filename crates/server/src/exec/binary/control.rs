@@ -1,7 +1,6 @@
 //! flush, verbosity, quit.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use larder_proto::server::binary::{Command, Status, exptime};
 
@@ -13,10 +12,7 @@ pub(super) fn flush(command: &Command<'_>, raw_exptime: u32, cx: &Cx<'_>, out: &
     if !cx.node.settings.allow_flush {
         return command.head.refuse(out, Status::AuthFailed);
     }
-    match cx.ttl(exptime(raw_exptime)) {
-        None | Some(Duration::ZERO) => cx.tenant().flush(),
-        Some(delay) => cx.tenant().flush_in(delay),
-    }
+    cx.flush(cx.ttl(exptime(raw_exptime)));
     cx.count(Count::CmdFlush, 1);
     if !command.quiet {
         command.head.done(out, 0);

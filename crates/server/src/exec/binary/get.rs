@@ -20,7 +20,7 @@ pub(super) fn get<'r>(
     reader: &'r Reader<'_>,
     replies: &mut Replies<'r>,
 ) {
-    let item = reader.get(cx.tenant(), key);
+    let item = cx.get(reader, key);
     cx.count(Count::CmdGet, 1);
     cx.count(if item.is_some() { Count::GetHits } else { Count::GetMisses }, 1);
     cx.node.detail.get(cx.access, key.key(), item.is_some());
@@ -44,7 +44,7 @@ pub(super) fn get_and_touch(
 ) {
     let before = out.len();
     let reader = cx.node.store.reader();
-    if let Some(item) = reader.get(cx.tenant(), key) {
+    if let Some(item) = cx.get(&reader, key) {
         head(command, with_key, &item, cx, out);
         item.value().pieces().for_each(|piece| out.extend_from_slice(piece));
     }
@@ -55,7 +55,7 @@ pub(super) fn get_and_touch(
     if !found {
         return miss(command, with_key, key, out);
     }
-    if cx.tenant().retouch(key, cx.ttl(exptime(raw_exptime.unwrap_or(0)))).is_err() {
+    if cx.retouch(key, cx.ttl(exptime(raw_exptime.unwrap_or(0)))).is_err() {
         out.truncate(before);
         command.head.refuse(out, Status::OutOfMemory);
     }
@@ -75,7 +75,7 @@ pub(super) fn touch(
         count(false, key, cx);
         return miss(command, false, key, out);
     };
-    match cx.tenant().retouch(key, cx.ttl(exptime(raw_exptime))) {
+    match cx.retouch(key, cx.ttl(exptime(raw_exptime))) {
         Ok(found) => {
             count(found, key, cx);
             if found {

@@ -37,14 +37,14 @@ pub(super) fn store(
         ..Write::new(mode(item.mode), item.value)
     };
     let fits = if joins(item.mode) { check_joining(key, item.value.len(), cx) } else { Ok(()) };
-    let stored = fits.and_then(|()| cx.tenant().write(key, &write));
+    let stored = fits.and_then(|()| cx.write(key, &write));
     answer(command, item.mode, &stored, cx, out);
 }
 
 /// delete.
 pub(super) fn delete(command: &Command<'_>, key: HashedKey<'_>, cx: &Cx<'_>, out: &mut Vec<u8>) {
     cx.node.detail.delete(cx.access, key.key());
-    match cx.tenant().remove(key, (command.cas != 0).then_some(command.cas)) {
+    match cx.remove(key, (command.cas != 0).then_some(command.cas)) {
         Removed::Deleted => {
             cx.count(Count::DeleteHits, 1);
             if !command.quiet {
@@ -108,7 +108,13 @@ pub(crate) fn finish_upload(
         Upload::Reserved(reservation) => {
             cx.node.detail.set(cx.access, key);
             let commit = Commit { tell_cas: !command.quiet, ..Commit::new(mode(store_mode)) };
-            answer(command, store_mode, &reservation.commit(&commit), cx, out);
+            answer(
+                command,
+                store_mode,
+                &cx.commit(cx.tenant().hashed(key), reservation, &commit),
+                cx,
+                out,
+            );
         }
     }
     Flow::Continue

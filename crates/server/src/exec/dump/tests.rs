@@ -162,6 +162,7 @@ fn a_large_dump_comes_in_small_pieces_and_misses_nothing() {
         worker: 0,
         fd: 0,
         now: node.now(),
+        sampling: access.trace.sampling(0),
         first_in_batch: true,
         resume: 0,
     };

@@ -28,7 +28,7 @@ pub(super) fn arith(subject: Subject<'_, '_>, cx: &Cx<'_>, out: &mut Vec<u8>) {
         tell_cas: flags.has(b'c'),
         ..Arithmetic::up(flags.delta())
     };
-    let line: &[u8] = match cx.tenant().arith(subject.key, &arithmetic) {
+    let line: &[u8] = match cx.compute(subject.key, &arithmetic) {
         Ok(computed @ Computed::Value { created, .. }) => {
             cx.count(if created { miss } else { hit }, 1);
             if created || touch(&subject, cx) {
@@ -53,7 +53,7 @@ pub(super) fn arith(subject: Subject<'_, '_>, cx: &Cx<'_>, out: &mut Vec<u8>) {
 /// Gives an item that was there the TTL of `T`, if that is said. Whether there was room.
 fn touch(subject: &Subject<'_, '_>, cx: &Cx<'_>) -> bool {
     let Some(exptime) = subject.flags.exptime() else { return true };
-    cx.tenant().retouch(subject.key, cx.ttl(exptime)).is_ok()
+    cx.retouch(subject.key, cx.ttl(exptime)).is_ok()
 }
 
 /// Appends the reply that says what there is now, unless the command is quiet. A TTL that is asked for

@@ -14,14 +14,14 @@ pub(super) fn delete(subject: Subject<'_, '_>, cx: &Cx<'_>, out: &mut Vec<u8>) {
     let removed = if mark || clear_value {
         let ttl = flags.exptime().map(|exptime| cx.ttl(exptime));
         let stale = Stale { mark, cas: flags.cas(), new_cas: flags.new_cas(), ttl, clear_value };
-        match cx.tenant().mark_stale(subject.key, &stale) {
+        match cx.mark_stale(subject.key, &stale) {
             Ok(Outcome::Stored { .. } | Outcome::NotStored) => Removed::Deleted,
             Ok(Outcome::Exists) => Removed::Exists,
             Ok(Outcome::NotFound) => Removed::NotFound,
             Err(_) => return out.extend_from_slice(b"SERVER_ERROR out of memory\r\n"),
         }
     } else {
-        cx.tenant().remove(subject.key, flags.cas())
+        cx.remove(subject.key, flags.cas())
     };
     let (count, code) = match removed {
         Removed::Deleted => (Count::DeleteHits, b"HD"),

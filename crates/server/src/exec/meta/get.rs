@@ -34,7 +34,7 @@ pub(super) fn get_and_change(subject: Subject<'_, '_>, cx: &Cx<'_>, out: &mut Ve
     loop {
         if copy(&subject, cx, out) {
             if let Some(exptime) = subject.flags.exptime()
-                && cx.tenant().retouch(subject.key, cx.ttl(exptime)).is_err()
+                && cx.retouch(subject.key, cx.ttl(exptime)).is_err()
             {
                 out.truncate(before);
                 out.extend_from_slice(b"SERVER_ERROR out of memory\r\n");
@@ -45,7 +45,7 @@ pub(super) fn get_and_change(subject: Subject<'_, '_>, cx: &Cx<'_>, out: &mut Ve
             return miss(&subject, cx, out);
         }
         let (ttl, new_cas) = (created_ttl(&subject, cx), subject.flags.new_cas());
-        match cx.tenant().vivify(subject.key, ttl, new_cas, subject.is_binary()) {
+        match cx.vivify(subject.key, ttl, new_cas, subject.is_binary()) {
             Ok(Outcome::Stored { cas }) => {
                 count(&subject, false, cx);
                 return put_created(out, &subject, cas, cx);
@@ -72,11 +72,7 @@ fn copy(subject: &Subject<'_, '_>, cx: &Cx<'_>, out: &mut Vec<u8>) -> bool {
 #[inline]
 fn look_up<'r>(subject: &Subject<'_, '_>, cx: &Cx<'_>, reader: &'r Reader<'_>) -> Option<Item<'r>> {
     let key: HashedKey<'_> = subject.key;
-    if subject.flags.has(b'u') {
-        reader.peek(cx.tenant(), key)
-    } else {
-        reader.get(cx.tenant(), key)
-    }
+    if subject.flags.has(b'u') { reader.peek(cx.tenant(), key) } else { cx.get(reader, key) }
 }
 
 /// Appends the line of a hit. Whether the value follows: if it is asked for, and not the version that the

@@ -27,7 +27,7 @@ pub(super) fn set(subject: Subject<'_, '_>, value: &[u8], cx: &Cx<'_>, out: &mut
         ..Write::new(mode, value)
     };
     let fits = if joins(mode) { check_joining(subject.key, value.len(), cx) } else { Ok(()) };
-    let stored = fits.and_then(|()| cx.tenant().write(subject.key, &write));
+    let stored = fits.and_then(|()| cx.write(subject.key, &write));
     answer(&subject, mode, value.len(), stored, cx, out);
 }
 
@@ -72,7 +72,8 @@ pub(super) fn finish(
         tell_cas: flags.has(b'c'),
         ..Commit::new(mode)
     };
-    answer(&subject, mode, value_len, reservation.commit(&commit), cx, out);
+    let stored = cx.commit(subject.key, reservation, &commit);
+    answer(&subject, mode, value_len, stored, cx, out);
 }
 
 /// Mode and letter were checked where the line was parsed.

@@ -62,7 +62,7 @@ fn listeners(figures: &mut Figures<'_>, cx: &Cx<'_>) {
 fn connection(figures: &mut Figures<'_>, info: &Info, asks: bool, cx: &Cx<'_>) {
     let fd = info.fd;
     figures.put(format_args!("{fd}:addr"), Shown(&info.peer));
-    let listening = cx.node.listening.get().and_then(|all| all.get(info.listener));
+    let listening = cx.node.listening.get().and_then(|all| all.get(info.listener?));
     if let Some(listening) = listening {
         figures.put(format_args!("{fd}:listen_addr"), Shown(&listening.address));
     }

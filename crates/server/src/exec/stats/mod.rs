@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use larder_proto::server::Words;
 use larder_proto::server::binary::{Head, Status};
-use larder_tenancy::Capabilities;
+use larder_tenancy::{Capabilities, TenantId};
 
 use super::dump;
 use crate::counters::{Count, Counted};
@@ -149,9 +149,10 @@ fn reset(cx: &Cx<'_>) -> bool {
     true
 }
 
-/// Whether the connection sees the node as a whole: there is nobody else whose figures these would be.
+/// Whether the connection sees the node as a whole: there are no accounts, only the tenant of those who name
+/// none. A tenant that has an account sees its own figures, also while it is the only one.
 pub(crate) fn is_node_wide(cx: &Cx<'_>) -> bool {
-    cx.node.directory.load().tenants().nth(1).is_none()
+    cx.node.directory.load().tenants().all(|tenant| tenant.id == TenantId::DEFAULT)
 }
 
 /// Whether the connection may change what concerns the whole node, which several tenants share with each

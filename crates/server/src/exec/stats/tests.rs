@@ -326,6 +326,7 @@ fn two_tenants() -> Directory {
         id: TenantId::new(id),
         name: TenantName::new(name).unwrap(),
         limits: TenantLimits { floor: 0, ceiling: 8 << 20 },
+        flushes: 0,
     };
     let user = |name: &str, tenant| Credential {
         username: name.as_bytes().into(),
@@ -389,9 +390,9 @@ fn connections_are_told_with_their_addresses_and_states() {
     ];
     node.listening.set(listening).unwrap();
     for (number, peer, listener, waiting) in [
-        (0, tcp("10.0.0.1:5000"), 0, Waiting::Value),
-        (1, tcp("[::1]:5001"), 0, Waiting::Request),
-        (2, Address::Unix(String::new()), 1, Waiting::Request),
+        (0, tcp("10.0.0.1:5000"), Some(0), Waiting::Value),
+        (1, tcp("[::1]:5001"), Some(0), Waiting::Request),
+        (2, Address::Unix(String::new()), Some(1), Waiting::Request),
     ] {
         let fd = 10 + i32::try_from(number).unwrap();
         let info = Info::new(fd, peer, listener, node.age_ms());
@@ -405,6 +406,7 @@ fn connections_are_told_with_their_addresses_and_states() {
         worker: 0,
         fd: 12,
         now: node.now(),
+        sampling: access.trace.sampling(0),
         first_in_batch: true,
         resume: 0,
     };

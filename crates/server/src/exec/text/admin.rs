@@ -74,8 +74,7 @@ fn flush_all(mut args: Words<'_>, noreply: bool, cx: &Cx<'_>) -> &'static [u8] {
         if args.count() == usize::from(noreply) { Some(0) } else { args.next().and_then(signed32) };
     match delay.map(|delay| cx.ttl(delay.into())) {
         None => return b"CLIENT_ERROR invalid exptime argument\r\n",
-        Some(None | Some(Duration::ZERO)) => cx.tenant().flush(),
-        Some(Some(delay)) => cx.tenant().flush_in(delay),
+        Some(delay) => cx.flush(delay),
     }
     line::OK
 }

@@ -15,7 +15,7 @@ pub(super) fn arith(key: HashedKey<'_>, delta: u64, down: bool, cx: &Cx<'_>, out
         (Count::IncrHits, Count::IncrMisses)
     };
     let arithmetic = Arithmetic { down, tell_cas: false, ..Arithmetic::up(delta) };
-    let line: &[u8] = match cx.tenant().arith(key, &arithmetic) {
+    let line: &[u8] = match cx.compute(key, &arithmetic) {
         Ok(Computed::Value { number, .. }) => {
             cx.count(hit, 1);
             put_decimal(out, number);

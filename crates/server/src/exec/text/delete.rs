@@ -9,7 +9,7 @@ use crate::cx::Cx;
 /// delete; the reply.
 pub(super) fn delete(key: HashedKey<'_>, cx: &Cx<'_>) -> &'static [u8] {
     cx.node.detail.delete(cx.access, key.key());
-    if cx.tenant().remove(key, None) == Removed::Deleted {
+    if cx.remove(key, None) == Removed::Deleted {
         cx.count(Count::DeleteHits, 1);
         return b"DELETED\r\n";
     }
@@ -20,7 +20,7 @@ pub(super) fn delete(key: HashedKey<'_>, cx: &Cx<'_>) -> &'static [u8] {
 /// touch; the reply.
 pub(super) fn touch(key: HashedKey<'_>, exptime: i64, cx: &Cx<'_>) -> &'static [u8] {
     cx.count(Count::CmdTouch, 1);
-    match cx.tenant().retouch(key, cx.ttl(exptime)) {
+    match cx.retouch(key, cx.ttl(exptime)) {
         Ok(true) => {
             cx.count(Count::TouchHits, 1);
             b"TOUCHED\r\n"

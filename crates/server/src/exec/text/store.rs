@@ -42,7 +42,7 @@ pub(super) fn finish(
         Upload::Reserved(reservation) => {
             cx.node.detail.set(cx.access, store.key);
             let commit = Commit { tell_cas: false, ..Commit::new(mode(store.mode)) };
-            match reservation.commit(&commit) {
+            match cx.commit(key, reservation, &commit) {
                 Ok(outcome) => done(store.mode, outcome, cx),
                 Err(error) => failed(store, key, &error, cx),
             }
@@ -60,7 +60,7 @@ fn put(store: &Store<'_>, value: &[u8], key: HashedKey<'_>, cx: &Cx<'_>) -> &'st
         ..Write::new(mode(store.mode), value)
     };
     let fits = if joins(store.mode) { check_joining(key, value.len(), cx) } else { Ok(()) };
-    match fits.and_then(|()| cx.tenant().write(key, &write)) {
+    match fits.and_then(|()| cx.write(key, &write)) {
         Ok(outcome) => done(store.mode, outcome, cx),
         Err(error) => failed(store, key, &error, cx),
     }

@@ -4,25 +4,36 @@
 //! Nothing here is locked for a request: a worker finds its tenant and counters when a connection is let
 //! in, and keeps them.
 
+mod asked;
+mod tenants;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use larder_store::{Clock, Limits, Stats, Store, StoreError};
+use larder_store::{Clock, Stats, Store};
 use larder_tenancy::{
-    AuthError, Capabilities, Directory, Figures, Grant, ItemFacts, SharedDirectory, TenantId,
-    TenantLimits,
+    Capabilities, Check, Directory, Grant, Salt, SharedDirectory, TenantId, TenantLimits,
 };
+
+pub(crate) use self::tenants::TenantState;
+use self::tenants::{Tenants, store_limits};
 
 use crate::access::Access;
 use crate::budget::Budget;
 use crate::connections::Connections;
-use crate::counters::{Count, Counted, Counters};
+use crate::counters::Counted;
 use crate::cx::Now;
+use crate::exec::auth::Login;
 use crate::exec::stats::Detail;
+use crate::insight::{Insights, Sample, Trace};
+use crate::probe::Probe;
+use crate::server::ServerError;
 use crate::settings::{Address, Settings};
 use crate::stop::Stop;
 use crate::tls::{Tls, TlsError};
+use crate::verifier::{Verdict, Verifier};
+use crate::worker::Inbox;
 
 /// What all workers share.
 #[derive(Debug)]
@@ -48,9 +59,18 @@ pub(crate) struct Node {
     pub(crate) listening: OnceLock<Vec<Listening>>,
     /// The TLS configurations in use.
     pub(crate) tls: OnceLock<Vec<Arc<Tls>>>,
+    /// Who checks the passwords that take long.
+    pub(crate) verifier: Verifier,
+    /// The workers, once they are there.
+    pub(crate) inboxes: OnceLock<Vec<Arc<Inbox>>>,
+    pub(crate) probe: Probe,
+    /// What clients do, in a sample.
+    pub(crate) insights: Insights,
     tenants: Mutex<Tenants>,
+    /// When each credential was last used that was let in, in seconds since 1970.
+    used: Mutex<HashMap<Arc<[u8]>, Arc<AtomicU64>>>,
     /// What those count who have not said who they are.
-    nobody: Arc<TenantState>,
+    nobody: TenantState,
     /// What the store had counted at the last `stats reset`.
     before: Mutex<Stats>,
     /// When it was made, by the system's monotonic clock, in milliseconds.
@@ -93,60 +113,6 @@ pub(crate) struct Listening {
     pub(crate) address: Address,
 }
 
-/// The tenants that anybody has been, as far as `version` of the directory.
-#[derive(Debug)]
-struct Tenants {
-    version: u64,
-    all: HashMap<TenantId, Arc<TenantState>>,
-}
-
-/// A tenant on this node.
-#[derive(Debug)]
-pub(crate) struct TenantState {
-    pub(crate) store: larder_store::Tenant,
-    /// Of each worker, once it has worked for the tenant.
-    counters: Box<[OnceLock<Arc<Counters>>]>,
-    /// What was counted at the last `stats reset`.
-    before: Mutex<(Counted, Stats)>,
-}
-
-impl TenantState {
-    fn new(store: larder_store::Tenant, workers: usize) -> TenantState {
-        let counters = (0..workers).map(|_| OnceLock::new()).collect();
-        TenantState { store, counters, before: Mutex::default() }
-    }
-
-    /// The counters that `worker` may write.
-    fn counters(&self, worker: usize) -> Arc<Counters> {
-        Arc::clone(self.counters[worker].get_or_init(Arc::default))
-    }
-
-    fn sum(&self) -> Counted {
-        let mut sum = Counted::default();
-        for counters in self.counters.iter().filter_map(OnceLock::get) {
-            counters.add_to(&mut sum);
-        }
-        sum
-    }
-
-    /// What was counted since the last reset.
-    pub(crate) fn counted(&self) -> Counted {
-        self.sum().since(&lock(&self.before).0)
-    }
-
-    /// The store's figures of the tenant: what only grows, since the last reset.
-    pub(crate) fn stored(&self) -> Stats {
-        since(self.store.stats(), &lock(&self.before).1)
-    }
-
-    /// Counts from 0 again, but for connections.
-    pub(crate) fn reset(&self) {
-        let mut sum = self.sum();
-        sum.keep_connections();
-        *lock(&self.before) = (sum, self.store.stats());
-    }
-}
-
 impl Tally {
     /// Counts from 0 again.
     fn reset(&self) {
@@ -166,7 +132,7 @@ impl Tally {
 }
 
 impl Node {
-    pub(crate) fn new(settings: Settings, directory: SharedDirectory) -> Result<Node, StoreError> {
+    pub(crate) fn new(settings: Settings, directory: SharedDirectory) -> Result<Node, ServerError> {
         let clock = settings.clock.clone();
         let store = Store::new(larder_store::Config {
             max_item_bytes: settings.max_item_bytes,
@@ -175,9 +141,12 @@ impl Node {
             ..larder_store::Config::new(settings.memory_bytes)
         })?;
         let buffer_bytes = settings.buffer_bytes.max(2 * settings.max_item_bytes);
-        let shared = TenantState::new(store.tenant().clone(), settings.workers);
-        let nobody = TenantState::new(store.tenant().clone(), settings.workers);
-        let all = HashMap::from([(TenantId::DEFAULT, Arc::new(shared))]);
+        let (workers, salt) = (settings.workers, Salt::random().map_err(no_random_bytes)?);
+        let insights = Insights::new(workers, settings.insight);
+        let (id, everything) = (TenantId::DEFAULT, store.tenant().clone());
+        let shared = TenantState::new(id, everything.clone(), insights.trace(), workers);
+        let nobody = TenantState::new(id, everything, Trace::off(), workers);
+        let tenants = Tenants::new(shared, &directory.load());
         Ok(Node {
             started: clock.now_ms() / 1000,
             verbosity: AtomicU32::new(settings.verbosity),
@@ -188,8 +157,13 @@ impl Node {
             stop: Stop::default(),
             listening: OnceLock::new(),
             tls: OnceLock::new(),
-            tenants: Mutex::new(Tenants { version: 0, all }),
-            nobody: Arc::new(nobody),
+            verifier: Verifier::new(salt),
+            inboxes: OnceLock::new(),
+            probe: Probe::default(),
+            insights,
+            tenants: Mutex::new(tenants),
+            used: Mutex::default(),
+            nobody,
             before: Mutex::default(),
             made: monotonic_ms(),
             settings,
@@ -222,75 +196,89 @@ impl Node {
 
     /// Who holds `grant`, on `worker`.
     pub(crate) fn access(&self, worker: usize, grant: Grant) -> Arc<Access> {
-        let state = self.tenant(grant.tenant());
-        let counters = state.counters(worker);
-        Arc::new(Access { tenant: state.store.clone(), grant, counters })
+        let used = grant.username().map(|username| self.used(username));
+        Arc::new(self.tenant(grant.tenant()).access(worker, grant, used))
     }
 
     /// Who has not said who they are, on `worker`: may do nothing, and is counted as nobody's.
     pub(crate) fn nobody(&self, worker: usize) -> Arc<Access> {
         let grant = Grant::anonymous(TenantId::DEFAULT, Capabilities::NONE);
-        let counters = self.nobody.counters(worker);
-        Arc::new(Access { tenant: self.nobody.store.clone(), grant, counters })
+        Arc::new(self.nobody.access(worker, grant, None))
+    }
+
+    /// Where it is noted when a credential is used.
+    fn used(&self, username: &[u8]) -> Arc<AtomicU64> {
+        let mut used = lock(&self.used);
+        if let Some(used) = used.get(username) {
+            return Arc::clone(used);
+        }
+        Arc::clone(used.entry(username.into()).or_default())
     }
 
     /// Who `user` is, if the password is right.
-    ///
-    /// # Errors
-    ///
-    /// As [`Directory::authenticate`].
-    pub(crate) fn login(
-        &self,
-        worker: usize,
-        user: &[u8],
-        password: &[u8],
-        now: Now,
-    ) -> Result<Arc<Access>, AuthError> {
-        let grant = self.directory.load().authenticate(user, password, now.unix())?;
-        Ok(self.access(worker, grant))
+    pub(crate) fn login(&self, worker: usize, user: &[u8], password: &[u8], now: Now) -> Login {
+        let granted = match self.directory.load().check(user, password, now.unix()) {
+            Check::Granted(grant) => Ok(grant),
+            Check::Refused(error) => Err(error),
+            Check::Slow(check) => match self.verifier.ask(&check) {
+                Verdict::Known(is_right) => check.granted(is_right),
+                Verdict::Wait => return Login::Waits,
+                Verdict::Busy => return Login::Busy,
+            },
+        };
+        let Ok(grant) = granted else { return Login::Refused };
+        let access = self.access(worker, grant);
+        access.note_used(now.unix());
+        Login::In(access)
+    }
+
+    /// There is another directory: it is followed, and the workers look whom it still lets in.
+    pub(crate) fn directory_changed(&self) {
+        self.follow(&self.directory.load());
+        self.wake_workers();
+    }
+
+    /// Has all workers look for what there is to do.
+    pub(crate) fn wake_workers(&self) {
+        for inbox in self.inboxes.get().into_iter().flatten() {
+            inbox.wake();
+        }
     }
 
     /// What the node knows of a tenant; made if it is new.
     pub(crate) fn tenant(&self, id: TenantId) -> Arc<TenantState> {
         let mut tenants = lock(&self.tenants);
-        if let Some(state) = tenants.all.get(&id) {
+        if let Some(state) = tenants.get(id) {
             return Arc::clone(state);
         }
-        let limits = self.directory.load().tenant(id).map_or(TenantLimits::NONE, |t| t.limits);
+        let directory = self.directory.load();
+        let entry = directory.tenant(id);
+        let limits = entry.map_or(TenantLimits::NONE, |tenant| tenant.limits);
         let store = self.store.add_tenant(store_limits(limits));
-        let state = Arc::new(TenantState::new(store, self.settings.workers));
-        tenants.all.insert(id, Arc::clone(&state));
+        let trace = self.insights.trace();
+        let state = Arc::new(TenantState::new(id, store, trace, self.settings.workers));
+        tenants.insert(Arc::clone(&state), entry);
         state
     }
 
     /// The same if anybody has been this tenant.
-    fn existing_tenant(&self, id: TenantId) -> Option<Arc<TenantState>> {
-        lock(&self.tenants).all.get(&id).cloned()
+    pub(crate) fn existing_tenant(&self, id: TenantId) -> Option<Arc<TenantState>> {
+        lock(&self.tenants).get(id).cloned()
     }
 
-    fn all_tenants(&self) -> Vec<Arc<TenantState>> {
-        lock(&self.tenants).all.values().cloned().collect()
+    pub(crate) fn all_tenants(&self) -> Vec<Arc<TenantState>> {
+        lock(&self.tenants).all().cloned().collect()
     }
 
-    /// Makes the store follow a directory: changed limits, tenants that are gone.
+    /// Makes the store follow a directory: changed limits, flushes, tenants that are gone.
     pub(crate) fn follow(&self, directory: &Directory) {
-        let mut tenants = lock(&self.tenants);
-        if directory.version() <= tenants.version {
-            return;
-        }
-        tenants.version = directory.version();
-        tenants.all.retain(|id, state| match directory.tenant(*id) {
-            Some(tenant) => {
-                state.store.set_limits(store_limits(tenant.limits));
-                true
-            }
-            // The shared tenant is the store's own.
-            None if *id == TenantId::DEFAULT => true,
-            None => {
-                self.store.remove_tenant(&state.store);
-                false
-            }
+        let now = self.now().unix_ms;
+        let followed = lock(&self.tenants).follow(directory, &self.store, |state| {
+            self.insights.take(None, Sample::flush(state.id, now), b"");
         });
+        if followed {
+            lock(&self.used).retain(|username, _| directory.credential(username).is_some());
+        }
     }
 
     /// The store's figures: what only grows, since the last reset.
@@ -319,67 +307,6 @@ impl Node {
     }
 }
 
-impl larder_tenancy::Node for Node {
-    fn figures(&self, tenant: Option<TenantId>) -> Figures {
-        match tenant {
-            None => figures(&self.counted(), &self.stored()),
-            Some(id) => self
-                .existing_tenant(id)
-                .map_or_else(Figures::default, |state| figures(&state.counted(), &state.stored())),
-        }
-    }
-
-    fn flush(&self, tenant: TenantId) {
-        if let Some(state) = self.existing_tenant(tenant) {
-            state.store.flush();
-        }
-    }
-
-    fn look_up(&self, tenant: TenantId, key: &[u8]) -> Option<ItemFacts> {
-        let state = self.existing_tenant(tenant)?;
-        let reader = self.store.reader();
-        let item = reader.peek(&state.store, state.store.hashed(key))?;
-        Some(ItemFacts {
-            value_bytes: item.value().len() as u64,
-            bytes: item.stored_bytes() as u64,
-            flags: item.flags(),
-            cas: item.cas(),
-            ttl: item.ttl(),
-            idle: item.idle(),
-            fetched: item.fetched(),
-        })
-    }
-}
-
-/// Counts as others are told of them.
-fn figures(counted: &Counted, stats: &Stats) -> Figures {
-    let sum = |counts: &[Count]| counts.iter().map(|count| counted.get(*count)).sum();
-    Figures {
-        get_hits: counted.get(Count::GetHits),
-        get_misses: counted.get(Count::GetMisses),
-        get_expired: stats.expired_misses,
-        get_flushed: stats.flushed_misses,
-        sets: counted.get(Count::CmdSet),
-        deletes: sum(&[Count::DeleteHits, Count::DeleteMisses]),
-        counts: sum(&[Count::IncrHits, Count::IncrMisses, Count::DecrHits, Count::DecrMisses]),
-        touches: sum(&[Count::TouchHits, Count::TouchMisses]),
-        flushes: counted.get(Count::CmdFlush),
-        items: stats.items,
-        bytes: stats.bytes,
-        limit_bytes: stats.max_bytes,
-        evictions: stats.evictions,
-        evicted_unread: stats.evicted_unread,
-        expired_unread: stats.expired_unread,
-        connections: counted.get(Count::Opened).saturating_sub(counted.get(Count::Closed)),
-        total_connections: counted.get(Count::Opened),
-        auth_commands: counted.get(Count::AuthCmds),
-        auth_errors: counted.get(Count::AuthErrors),
-        denied: counted.get(Count::Denied),
-        bytes_read: counted.get(Count::BytesRead),
-        bytes_written: counted.get(Count::BytesWritten),
-    }
-}
-
 /// The store's figures: levels as they are, and what only grows since `before`.
 fn since(now: Stats, before: &Stats) -> Stats {
     Stats {
@@ -400,17 +327,15 @@ fn since(now: Stats, before: &Stats) -> Stats {
     }
 }
 
-/// The limits of a tenant as the store has them.
-fn store_limits(limits: TenantLimits) -> Limits {
-    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    Limits { floor_bytes: bytes(limits.floor), ceiling_bytes: bytes(limits.ceiling) }
-}
-
 /// The coarse one, which needs no system call.
 fn monotonic_ms() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
     let (seconds, nanos) = (u64::try_from(now.tv_sec), u64::try_from(now.tv_nsec));
     seconds.unwrap_or(0) * 1000 + nanos.unwrap_or(0) / 1_000_000
+}
+
+fn no_random_bytes(error: impl std::fmt::Display) -> std::io::Error {
+    std::io::Error::other(format!("no random bytes: {error}"))
 }
 
 /// Locks; what the lock guards is whole after every statement, so a panic elsewhere is no matter.
