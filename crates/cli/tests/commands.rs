@@ -46,7 +46,23 @@ fn exchange(addr: SocketAddr, head: &str, body: &str) -> String {
 #[test]
 fn help_names_the_commands_and_the_variables() {
     let help = says(&["--help"], &[]);
-    let words = ["up", "check", "MEMCACHIER_SERVERS", "LARDER_URL", "DATABASE_URL", "PORT"];
+    let words = [
+        "up",
+        "serve",
+        "provision",
+        "tenants",
+        "credentials",
+        "sign-in",
+        "flush",
+        "stats",
+        "top",
+        "check",
+        "MEMCACHIER_SERVERS",
+        "LARDER_URL",
+        "LARDER_DATA",
+        "DATABASE_URL",
+        "PORT",
+    ];
     for word in words {
         assert!(help.contains(word), "{word}: {help}");
     }
@@ -121,7 +137,12 @@ fn a_wrong_environment_is_named_by_every_command() {
 
 /// `larder up` on a free port, in a directory.
 fn up(directory: &std::path::Path) -> (Running, SocketAddr) {
-    let vars = [("PORT", "0"), ("TASKLIST_LISTEN", "127.0.0.1")];
+    let vars = [
+        ("PORT", "0"),
+        ("TASKLIST_LISTEN", "127.0.0.1"),
+        ("LARDER_LISTEN", "127.0.0.1:0"),
+        ("LARDER_CONSOLE", "127.0.0.1:0"),
+    ];
     let mut running = larder(&["up"], &vars).directory(directory).start();
     let addr = running.address();
     (running, addr)

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use larder_server::{Address, ClientCertificates, Listener, ProtocolPin, Tls, TlsSettings};
-use larder_tenancy::{Capabilities, Layout};
+use larder_tenancy::{Capabilities, Layout, SharedDirectory};
 use nix::unistd::User;
 
 use self::listen::{Place, Port};
@@ -104,7 +104,7 @@ fn start(mut options: Options) -> Result<ExitCode, Failure> {
     }
     system_limits(&options)?;
     let accounts = accounts(&options).or_exit(USAGE)?;
-    let directory = accounts.load().or_exit(USAGE)?;
+    let directory = SharedDirectory::new(accounts.load().or_exit(USAGE)?);
     let tls = TlsSet::load(&options).or_exit(USAGE)?;
     let listeners = listeners(&options, &tls).or_exit(SYSTEM)?;
     show_port(&mut options, &listeners);

@@ -8,6 +8,7 @@
 pub(crate) mod accounts;
 pub(crate) mod bind;
 pub(crate) mod filter;
+pub(crate) mod fleet;
 pub(crate) mod log;
 pub(crate) mod process;
 
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use larder_server::{Address, Handle, Listener, Server, Settings};
-use larder_tenancy::{Directory, SharedDirectory};
+use larder_tenancy::SharedDirectory;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -31,8 +32,8 @@ pub(crate) struct Plan {
     pub(crate) settings: Settings,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) accounts: Accounts,
-    /// As `accounts` loaded it.
-    pub(crate) directory: Directory,
+    /// Where `accounts` publishes it; begins as they were loaded.
+    pub(crate) directory: SharedDirectory,
     /// Whether any listener speaks TLS.
     pub(crate) tls: bool,
     /// Removed when the server has stopped.
@@ -43,7 +44,7 @@ impl Plan {
     /// Takes the memory and the signals. Clients can connect, and wait.
     pub(crate) fn prepare(self) -> anyhow::Result<Prepared> {
         let addresses = self.listeners.iter().map(Listener::address).collect();
-        let directory = SharedDirectory::new(self.directory);
+        let directory = self.directory;
         let server = Server::new(self.settings, directory.clone())?;
         let signals = Signals::new().context("cannot wait for signals")?;
         let handle = server.handle();
@@ -70,6 +71,11 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
+    /// The server as other threads see it.
+    pub(crate) fn handle(&self) -> Handle {
+        self.server.handle()
+    }
+
     /// Where it listens.
     pub(crate) fn addresses(&self) -> &[Address] {
         &self.addresses

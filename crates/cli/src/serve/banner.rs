@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use larder_server::{Address, Listener};
+use larder_tenancy::Directory;
 
 use super::Chosen;
 use crate::node::accounts::Accounts;
@@ -14,18 +15,15 @@ use crate::{tell, units};
 #[derive(Debug)]
 pub(super) struct About {
     lines: Vec<(&'static str, String)>,
-    warning: Option<&'static str>,
+    /// Whether other machines may reach a listener.
+    reachable: bool,
+    warning: Option<String>,
     /// How long stopping may take.
     stop: Duration,
 }
 
 impl About {
-    pub(super) fn new(
-        chosen: &Chosen,
-        listeners: &[Listener],
-        users: usize,
-        tenants: usize,
-    ) -> Self {
+    pub(super) fn new(chosen: &Chosen, listeners: &[Listener]) -> Self {
         let mut lines = Vec::new();
         let plain = chosen.listen.len();
         let mut heading = "Listening";
@@ -49,15 +47,38 @@ impl About {
         let (threads, connections) = (settings.workers, settings.max_connections);
         let threads = plural(threads, "thread");
         lines.push(("Serving", format!("{threads}, up to {connections} connections")));
-        let open = matches!(chosen.accounts, Accounts::Open);
-        lines.push(("Users", who(&chosen.accounts, users, tenants)));
-        let warning =
-            "Everybody who can reach these addresses may read, change and flush everything.";
-        Self {
-            lines,
-            warning: (open && reachable).then_some(warning),
-            stop: settings.stop_deadline,
+        Self { lines, reachable, warning: None, stop: settings.stop_deadline }
+    }
+
+    /// Tells who may use a server without accounts.
+    pub(super) fn users(&mut self, accounts: &Accounts, directory: &Directory) {
+        let users = plural(directory.credentials().count(), "user");
+        let tenants = plural(directory.tenants().count(), "tenant");
+        let who = match accounts {
+            Accounts::File(file) => {
+                let (path, id) = (file.path.display(), std::process::id());
+                format!("{users} of {tenants}, from {path} (kill -HUP {id} reads it again)")
+            }
+            Accounts::Open | Accounts::Followed => {
+                "everybody, without a password (--open)".to_owned()
+            }
+        };
+        self.line("Users", who);
+        if self.reachable && matches!(accounts, Accounts::Open) {
+            self.warn(
+                "Everybody who can reach these addresses may read, change and flush everything.",
+            );
         }
+    }
+
+    /// One more line.
+    pub(super) fn line(&mut self, heading: &'static str, line: String) {
+        self.lines.push((heading, line));
+    }
+
+    /// What must not be overlooked.
+    pub(super) fn warn(&mut self, warning: impl Into<String>) {
+        self.warning = Some(warning.into());
     }
 
     pub(super) fn print(&self) {
@@ -72,7 +93,7 @@ impl About {
             // Writing to a string does not fail.
             let _ = writeln!(text, "  {dim}{heading:<10}{end} {line}");
         }
-        if let Some(warning) = self.warning {
+        if let Some(warning) = &self.warning {
             let _ = write!(text, "\n  {bold}{warning}{end}\n");
         }
         let _ = write!(
@@ -84,17 +105,7 @@ impl About {
     }
 }
 
-fn who(accounts: &Accounts, users: usize, tenants: usize) -> String {
-    match accounts {
-        Accounts::Open => "everybody, without a password (--open)".to_owned(),
-        Accounts::File(file) => {
-            let (users, tenants) = (plural(users, "user"), plural(tenants, "tenant"));
-            let (path, id) = (file.path.display(), std::process::id());
-            format!("{users} of {tenants}, from {path} (kill -HUP {id} reads it again)")
-        }
-    }
-}
-
-fn plural(count: usize, one: &str) -> String {
+/// A count and what is counted.
+pub(super) fn plural(count: usize, one: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
 }

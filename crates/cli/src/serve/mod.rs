@@ -1,9 +1,11 @@
 //! `larder serve`: the cache server, by flags of its own.
 //!
 //! [`setting`] is the table of settings, each of which a flag, a variable or a file may give; this file
-//! makes a server of them; [`banner`] tells what it is.
+//! makes a server of them, and [`managed`] what goes beside one whose users are accounts; [`banner`] tells
+//! what it is.
 
 mod banner;
+mod managed;
 mod setting;
 
 use std::net::SocketAddr;
@@ -14,10 +16,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use larder_server::{ClientCertificates, Listener, Settings, Tls, TlsSettings};
-use larder_tenancy::{Capabilities, Layout};
+use larder_tenancy::{Capabilities, Layout, SharedDirectory};
 
-pub(crate) use self::setting::Args;
-use self::setting::{Setting, Sources};
+use self::managed::Managed;
+pub(crate) use self::managed::near;
+pub(crate) use self::setting::{Args, Setting, Sources};
 use crate::node::accounts::{Accounts, UserFile};
 use crate::node::{Plan, bind, log, process};
 use crate::{tell, units};
@@ -33,36 +36,59 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let sources = args.sources()?;
     let chosen = Chosen::from(&sources)?;
     log::init(1);
-    let settings = &chosen.settings;
-    process::open_files(settings.max_connections, settings.workers)?;
-    let directory = chosen.accounts.load()?;
     let listeners = chosen.bind()?;
-    let users = directory.credentials().count();
-    let tenants = directory.tenants().count();
-    let about = banner::About::new(&chosen, &listeners, users, tenants);
-    let Chosen { settings, accounts, unix, tls, .. } = chosen;
+    let mut about = banner::About::new(&chosen, &listeners);
+    let Chosen { settings, users, unix, tls, .. } = chosen;
     let (tls, files) = (tls.is_some(), unix.into_iter().collect());
+    let (fleet, accounts, directory) = match users {
+        Users::Followed(managed) => {
+            let started = managed.start(&listeners, &settings)?;
+            let directory = started.fleet.directory().clone();
+            (Some(started), Accounts::Followed, directory)
+        }
+        Users::Known(accounts) => {
+            let directory = accounts.load()?;
+            about.users(&accounts, &directory);
+            (None, accounts, SharedDirectory::new(directory))
+        }
+    };
     let prepared = Plan { settings, listeners, accounts, directory, tls, files }.prepare()?;
+    let fleet = match fleet {
+        Some(started) => Some(started.show(&prepared.handle(), &mut about)?),
+        None => None,
+    };
     about.print();
-    prepared.run()?;
+    let served = prepared.run();
+    if let Some(fleet) = fleet {
+        fleet.stop();
+    }
+    served?;
     tell::out("Stopped.\n");
     Ok(ExitCode::SUCCESS)
 }
 
 /// What was chosen, all of it checked.
-struct Chosen {
-    settings: Settings,
+pub(crate) struct Chosen {
+    pub(crate) settings: Settings,
     listen: Vec<SocketAddr>,
     unix: Option<PathBuf>,
     unix_mode: u32,
     tls_listen: Vec<SocketAddr>,
     tls: Option<Arc<Tls>>,
-    accounts: Accounts,
+    pub(crate) users: Users,
+}
+
+/// Who may use the server: that is never left open without somebody saying so.
+pub(crate) enum Users {
+    /// Everybody, or those of a file.
+    Known(Accounts),
+    /// Those of the accounts.
+    Followed(Managed),
 }
 
 impl Chosen {
-    fn from(sources: &Sources) -> anyhow::Result<Chosen> {
-        let accounts = accounts(sources)?;
+    pub(crate) fn from(sources: &Sources) -> anyhow::Result<Chosen> {
+        let users = users(sources)?;
         let tls_listen = addresses(sources, Setting::TlsListen)?;
         let unix = sources.one(Setting::Unix, path)?;
         let mut listen = addresses(sources, Setting::Listen)?;
@@ -73,19 +99,21 @@ impl Chosen {
         if let (Some(_), None) = (mode, &unix) {
             bail!("{} without {}", sources.name(Setting::UnixMode), Setting::Unix.flag());
         }
+        let settings = settings(sources)?;
+        process::open_files(settings.max_connections, settings.workers)?;
         Ok(Chosen {
-            settings: settings(sources)?,
+            settings,
             tls: tls(sources, tls_listen.is_empty())?,
             unix_mode: mode.unwrap_or(0o700),
             listen,
             unix,
             tls_listen,
-            accounts,
+            users,
         })
     }
 
     /// Listens everywhere.
-    fn bind(&self) -> anyhow::Result<Vec<Listener>> {
+    pub(crate) fn bind(&self) -> anyhow::Result<Vec<Listener>> {
         let mut listeners = Vec::new();
         for &address in &self.listen {
             listeners.push(Listener::tcp(bind::tcp(address, bind::BACKLOG)?));
@@ -103,24 +131,37 @@ impl Chosen {
     }
 }
 
-/// Who may use the server: that is never left open without somebody saying so.
-fn accounts(sources: &Sources) -> anyhow::Result<Accounts> {
+fn users(sources: &Sources) -> anyhow::Result<Users> {
     let file = sources.one(Setting::AuthFile, path)?;
     let open = sources.one(Setting::Open, yes)?.unwrap_or(false);
+    let given = |setting| sources.is_given(setting).then_some(setting);
+    let of_accounts = given(Setting::Data).or_else(|| given(Setting::DatabaseUrl));
+    let mut ways = Vec::new();
+    ways.extend(of_accounts);
+    ways.extend(file.as_ref().map(|_| Setting::AuthFile));
+    ways.extend(open.then_some(Setting::Open));
+    if let [one, other, ..] = ways[..] {
+        bail!(
+            "{} and {}: users are those of accounts, those of a file, or everybody; leave one out",
+            sources.name(one),
+            sources.name(other)
+        );
+    }
+    if of_accounts.is_some() {
+        return Ok(Users::Followed(Managed::from(sources)?));
+    }
+    Managed::refuse(sources)?;
     match (file, open) {
-        (Some(_), true) => bail!(
-            "{} and {}: either users or everybody; leave one of them out",
-            sources.name(Setting::AuthFile),
-            sources.name(Setting::Open)
-        ),
-        (Some(path), false) => {
-            Ok(Accounts::File(UserFile::new(path, Layout::Tenants, Capabilities::USE)?))
+        (Some(path), _) => {
+            let file = UserFile::new(path, Layout::Tenants, Capabilities::USE)?;
+            Ok(Users::Known(Accounts::File(file)))
         }
-        (None, true) => Ok(Accounts::Open),
+        (None, true) => Ok(Users::Known(Accounts::Open)),
         (None, false) => bail!(
-            "nobody may use this server yet. Add --auth-file FILE with a line user:password for \
-             each user\n(user:password:tenant gives the user a cache of its own), or --open to let \
-             in everybody who can connect"
+            "nobody may use this server yet. Add --data DIR for accounts that larder provision makes, \
+             with a console;\nor --auth-file FILE with a line user:password for each user \
+             (user:password:tenant gives the user\na cache of its own); or --open to let in \
+             everybody who can connect"
         ),
     }
 }
@@ -152,6 +193,7 @@ fn settings(sources: &Sources) -> anyhow::Result<Settings> {
     }
     let debug = std::env::var_os("LARDER_DEBUG_COMMANDS");
     settings.debug_commands = debug.is_some_and(|value| value == "1");
+    settings.insight = std::env::var_os("LARDER_INSIGHT").is_none_or(|value| value != "0");
     settings.floor = std::env::var_os("LARDER_FLOOR").is_some_and(|value| value == "1");
     Ok(settings)
 }

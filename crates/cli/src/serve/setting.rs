@@ -30,6 +30,12 @@ pub(crate) enum Setting {
     BufferMemory,
     RequestTimeout,
     StopTimeout,
+    Data,
+    DatabaseUrl,
+    Advertise,
+    Console,
+    ConsoleUrl,
+    ShowValues,
     AuthFile,
     Open,
 }
@@ -66,6 +72,12 @@ const TABLE: &[Row] = &[
     Row(Setting::BufferMemory, "buffer-memory", Form::One, "SIZE", "Memory for half commands and for replies that clients have not taken  [default: 64m]"),
     Row(Setting::RequestTimeout, "request-timeout", Form::One, "TIME", "Closes connections whose command, login or handshake is not whole, or whose replies are not taken, after so long  [default: 60s]"),
     Row(Setting::StopTimeout, "stop-timeout", Form::One, "TIME", "How long a server that stops waits for clients to take their replies  [default: 5s]"),
+    Row(Setting::Data, "data", Form::One, "DIR", "Accounts, history and what else is kept, in this directory: users are those of larder provision"),
+    Row(Setting::DatabaseUrl, "database-url", Form::One, "URL", "The accounts are in this database, so that several servers share them: postgres://USER:PASSWORD@HOST/DATABASE  [default: in --data]"),
+    Row(Setting::Advertise, "advertise", Form::Many, "HOST:PORT", "Where clients find this server, as larder provision prints it; may be repeated  [default: where it listens]"),
+    Row(Setting::Console, "console", Form::One, "ADDRESS:PORT", "Where the console listens, a dashboard and an HTTP API; or off  [default with --data: 127.0.0.1:8001]"),
+    Row(Setting::ConsoleUrl, "console-url", Form::One, "URL", "Where browsers find the console  [default: where it listens]"),
+    Row(Setting::ShowValues, "show-values", Form::Switch, "", "Lets tenants' admins see values in the console, not only their sizes"),
     Row(Setting::AuthFile, "auth-file", Form::One, "FILE", "Users: a line user:password or user:password:tenant each"),
     Row(Setting::Open, "open", Form::Switch, "", "Lets in everybody who can connect"),
 ];
@@ -122,6 +134,11 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// Gives a setting as its flag would.
+    pub(crate) fn give(&mut self, setting: Setting, value: Option<String>) {
+        self.given.extend(value.map(|value| (setting, vec![value])));
+    }
+
     /// Flags, the variables of this process, and the file that one of them names.
     pub(crate) fn sources(&self) -> anyhow::Result<Sources> {
         self.sources_from(|name| std::env::var_os(name).map(|v| v.to_string_lossy().into_owned()))
@@ -205,6 +222,12 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
+    /// The same with a value for a setting that was not given.
+    pub(crate) fn or(mut self, setting: Setting, value: &str) -> Sources {
+        self.values.entry(setting).or_insert_with(|| (Source::Flag, vec![value.to_owned()]));
+        self
+    }
+
     /// Whether a setting was given.
     pub(crate) fn is_given(&self, setting: Setting) -> bool {
         self.values.contains_key(&setting)

@@ -1,7 +1,7 @@
 //! Clients that people use, against our server: each a script in its own language, run without
 //! authentication and with it. And memccapable, libmemcached's test of servers.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -33,11 +33,7 @@ impl Server {
             program = program.args(["-S"]).envs([("MEMCACHED_SASL_PWDB", accounts)]);
         }
         let running = program.start();
-        let patience = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(address).is_err() {
-            assert!(Instant::now() < patience, "{}", running.output());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        answers(address, &running);
         Server { address: address.to_string(), account, _running: running, _files: files }
     }
 
@@ -49,6 +45,15 @@ impl Server {
         }
         let (status, output) = client.run();
         assert!(status.success(), "with an account: {}\n{output}", self.account);
+    }
+}
+
+/// Waits until a server answers.
+fn answers(address: SocketAddr, running: &Running) {
+    let patience = Instant::now() + Duration::from_secs(60);
+    while TcpStream::connect(address).is_err() {
+        assert!(Instant::now() < patience, "{}", running.output());
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -74,6 +79,44 @@ fn python_binary_memcached() {
     for account in [false, true] {
         Server::start(account).serves(python_script("with_bmemcached.py"));
     }
+}
+
+/// Django's cache is configured by what `larder provision` prints, before a server runs.
+#[test]
+fn django_as_the_tutorials_have_it_and_flask() {
+    let files = tempfile::tempdir().unwrap();
+    let larder = |line: &str| {
+        let args = line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        Program::new(env!("CARGO_BIN_EXE_larder")).directory(files.path()).args(args)
+    };
+    let address = free_address();
+    let provisioned = |name: &str, format: &str| {
+        let line = format!("provision {name} --servers {address} --format {format}");
+        let (status, output) = larder(&line).run();
+        assert!(status.success(), "{output}");
+        output
+    };
+    let snippet = files.path().join("settings.py");
+    std::fs::write(&snippet, provisioned("snippet", "django")).unwrap();
+    let flask = files.path().join("flask.py");
+    std::fs::write(&flask, provisioned("flask", "flask")).unwrap();
+    let logins = ["bmemcached", "pylibmc"].map(|name| {
+        let json = provisioned(name, "json");
+        serde_json::from_str::<std::collections::BTreeMap<String, String>>(&json).unwrap()
+    });
+    let server = larder(&format!("serve --data larder-data --console off --listen {address}"));
+    let running = server.start();
+    answers(address, &running);
+    let [bmemcached, pylibmc] = logins;
+    let none = std::collections::BTreeMap::new();
+    for (which, vars) in
+        [("tutorial", bmemcached), ("tutorial-pylibmc", pylibmc), (snippet.to_str().unwrap(), none)]
+    {
+        let (status, output) = python_script("with_django.py").args([which]).envs(vars).run();
+        assert!(status.success(), "{which}: {output}");
+    }
+    let (status, output) = python_script("with_flask.py").args([flask]).run();
+    assert!(status.success(), "{output}");
 }
 
 #[test]

@@ -30,11 +30,26 @@ fn start(flags: &str, vars: &[(&str, &str)]) -> (Running, SocketAddr) {
 #[test]
 fn it_does_not_start_open_by_accident() {
     let told = refusal(&["serve"], &[], 1);
-    assert!(told.contains("--auth-file FILE") && told.contains("--open"), "{told}");
+    let places = ["--data DIR", "--auth-file FILE", "--open"].map(|words| told.find(words));
+    assert!(places[0].is_some() && places.is_sorted(), "{told}");
     let told = refusal(&args("--open --auth-file /tmp/x"), &[], 1);
     assert!(told.contains("--open") && told.contains("--auth-file"), "{told}");
     let told = refusal(&args("--open"), &[("LARDER_AUTH_FILE", "/tmp/x")], 1);
     assert!(told.contains("LARDER_AUTH_FILE"), "{told}");
+    for (flags, names) in [
+        ("--open --data /tmp/x", ["--open", "--data"]),
+        ("--auth-file /tmp/x --data /tmp/x", ["--auth-file", "--data"]),
+        ("--open --database-url postgres://a/b", ["--open", "--database-url"]),
+        ("--open --console 127.0.0.1:0", ["--console", "--data DIR"]),
+        ("--open --advertise a:1", ["--advertise", "--data DIR"]),
+        ("--data /tmp/x --console 8001", ["--console", "127.0.0.1:8001"]),
+        ("--data /tmp/x --console-url console", ["--console-url", "https://"]),
+        ("--data /tmp/x --database-url mysql://a/b", ["--database-url", "postgres://"]),
+        ("--data /tmp/x --advertise a:b", ["--advertise", "a host and a port"]),
+    ] {
+        let told = refusal(&args(flags), &[], 1);
+        assert!(names.iter().all(|name| told.contains(name)), "{flags}: {told}");
+    }
     let told = refusal(&["serve"], &[("LARDER_OPEN", "perhaps")], 1);
     assert!(told.contains("LARDER_OPEN") && told.contains("true or false"), "{told}");
 }
