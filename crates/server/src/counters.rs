@@ -11,13 +11,16 @@ use crate::stopwatch::Times;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub(crate) enum Count {
+    // What nearly every request counts comes first, to lie in one cache line.
     CmdGet,
-    CmdSet,
-    CmdFlush,
-    CmdTouch,
-    CmdMeta,
     GetHits,
     GetMisses,
+    CmdSet,
+    CmdMeta,
+    BytesRead,
+    BytesWritten,
+    CmdTouch,
+    CmdFlush,
     DeleteHits,
     DeleteMisses,
     IncrHits,
@@ -35,8 +38,6 @@ pub(crate) enum Count {
     AuthErrors,
     /// Requests that the credential does not allow.
     Denied,
-    BytesRead,
-    BytesWritten,
     /// Connections that became this tenant's.
     Opened,
     /// Those of them that are gone, or another tenant's by now.

@@ -13,6 +13,14 @@ fn requests_allocate_nothing() {
     let mut binary = bench.wire(ProtocolPin::Negotiated);
     let mut replies = Vec::with_capacity(1 << 20);
     let value = "v".repeat(100);
+    // The store's lists of segments grow to what they need.
+    for _ in 0..2000 {
+        bench.send_into(
+            &mut wire,
+            format!("set k 0 0 100\r\n{value}\r\n").repeat(50).as_bytes(),
+            &mut replies,
+        );
+    }
     let get_binary = [&[0x80, 0, 0, 1][..], &[0; 4], &[0, 0, 0, 1], &[0; 12], b"k"].concat();
     for (name, request) in [
         ("set", format!("set k 0 0 100\r\n{value}\r\n")),

@@ -1,6 +1,10 @@
 //! What survives, and what becomes of a file that is damaged or a disk that is full.
 
+use std::path::Path;
+use std::time::Duration;
+
 use larder_control::{History, Span};
+use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::node::{EIGHT, Watched, shown};
@@ -11,11 +15,26 @@ async fn a_sudden_end_loses_at_most_the_minute() {
     let mut watched = Watched::new(dir.path(), EIGHT).await;
     watched.until(EIGHT + 150, |node| node.gets(1, 1, 1)).await;
     let before = shown(&watched.series(1, Span::Day).await);
+    minutes_are_written(&dir.path().join("history.db"), 2).await;
     let mut watched = watched.restart(dir.path(), EIGHT + 300).await;
     watched.until(EIGHT + 361, |node| node.gets(1, 2, 0)).await;
     let after = shown(&watched.series(1, Span::Day).await);
     assert_eq!(after[..2], before[..2]);
     assert_eq!(after[2..], [(300, 60, 120, 0, 0), (360, 1, 2, 0, 0)]);
+}
+
+/// Waits until the file has so many minutes: a simulated one is over sooner than it is written.
+async fn minutes_are_written(path: &Path, wanted: i64) {
+    let file = SqlitePool::connect_with(SqliteConnectOptions::new().filename(path)).await.unwrap();
+    for _ in 0..1000 {
+        let count = sqlx::query_scalar("SELECT COUNT(*) FROM periods").fetch_one(&file).await;
+        let found: i64 = count.unwrap();
+        if found >= wanted {
+            return file.close().await;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{wanted} minutes were not written");
 }
 
 #[tokio::test]
@@ -35,10 +54,11 @@ async fn ten_minutes_and_hours_are_made_up_for_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let mut watched = Watched::new(dir.path(), EIGHT).await;
     watched.until(EIGHT + 3590, |node| node.gets(1, 1, 0)).await;
+    watched.history.close().await;
     let mut watched = watched.restart(dir.path(), EIGHT + 9000).await;
     watched.until(EIGHT + 9061, |node| node.gets(1, 1, 0)).await;
     let hours = shown(&watched.series(1, Span::ThreeMonths).await);
-    assert_eq!(hours, [(0, 3540, 3540, 0, 0), (7200, 61, 61, 0, 0)]);
+    assert_eq!(hours, [(0, 3590, 3590, 0, 0), (7200, 61, 61, 0, 0)]);
     let tens = watched.series(1, Span::Week).await.points;
     assert_eq!(tens.len(), 7);
 }
@@ -65,7 +85,7 @@ async fn a_file_damaged_within_is_replaced_while_it_runs() {
     watched.history.close().await;
     drop(watched);
     // Everything into the file itself.
-    let file = sqlx::SqlitePool::connect_with(SqliteConnectOptions::new().filename(&path));
+    let file = SqlitePool::connect_with(SqliteConnectOptions::new().filename(&path));
     let file = file.await.unwrap();
     sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&file).await.unwrap();
     file.close().await;
