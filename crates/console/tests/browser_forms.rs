@@ -215,7 +215,7 @@ async fn a_credential_is_made_changed_promoted_and_revoked() {
 
     let old = admin.username();
     let question = page(&site, admin, &format!("{base}/{old}/revoke")).await;
-    assert!(question.contains("Nobody has ever used it."), "{question}");
+    assert!(question.contains("No use of it was noted"), "{question}");
     let operator = &site.everybody.operator;
     let revoked = send(&site, operator, &format!("{base}/{old}/revoke"), &[]).await;
     assert_eq!(goes_to(&revoked), format!("{base}?done=revoked"));

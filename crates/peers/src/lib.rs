@@ -10,8 +10,12 @@
 //! - A missing program is a panic that names the program, its Debian package and the command that
 //!   installs it. A test that needs a peer is never skipped.
 //!
+//! The feature `browser` adds a client for the browser, which the other peers' users need not build.
+//!
 //! Everything here panics rather than returning errors: the callers are tests.
 
+#[cfg(feature = "browser")]
+pub mod browser;
 mod chrome;
 mod clients;
 mod mariadb;

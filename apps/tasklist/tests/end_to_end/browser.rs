@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use larder_peers::browser::Browser;
+use serde_json::json;
 
 use super::support::{App, Database, Vars, until};
-use super::webdriver::Browser;
 
 const NAME_FIELD: &str = "form[action='/add'] input[name='name']";
 const ADD_BUTTON: &str = "form[action='/add'] button";
@@ -83,15 +83,6 @@ fn screenshots() -> PathBuf {
     directory
 }
 
-/// Where the browser's requests in its performance log went.
-fn requested(log: &[String]) -> Vec<String> {
-    let messages = log.iter().map(|entry| serde_json::from_str::<Value>(entry).unwrap());
-    let sent = messages.map(|mut entry| entry["message"].take());
-    sent.filter(|message| message["method"] == "Network.requestWillBeSent")
-        .map(|message| message["params"]["request"]["url"].as_str().unwrap().to_owned())
-        .collect()
-}
-
 #[tokio::test]
 async fn a_person_keeps_a_list() {
     let person = Person::sits_down().await;
@@ -132,7 +123,7 @@ async fn a_person_has_a_session_and_ends_it() {
     person.picture("session").await;
     assert_eq!(browser.evaluate("document.cookie").await, "", "scripts must not see the session");
     browser.click("form[action='/sign-out'] button").await;
-    assert_eq!(browser.evaluate("location.pathname").await, "/");
+    assert_eq!(browser.path().await, "/");
     assert_eq!(browser.text(TASK).await.as_deref(), Some("Mine to remember"));
     person.open("/me").await;
     assert_eq!(browser.count(".added").await, 0);
@@ -168,11 +159,8 @@ async fn the_list_looks_well_and_is_harmless() {
     person.picture("caches-phone").await;
 
     let own = format!("http://{}/", person.app.addr);
-    let requested = requested(&browser.log("performance").await);
+    let requested = browser.requested().await;
     assert!(requested.contains(&own), "{requested:?}");
-    // The browser's own first page is inside the browser.
-    let inside = [&*own, "data:", "chrome:"];
-    let outside = |url: &&String| !inside.iter().any(|start| url.starts_with(start));
-    assert_eq!(requested.iter().find(outside), None);
+    assert_eq!(requested.iter().find(|url| !url.starts_with(&own)), None);
     assert_eq!(browser.log("browser").await, [""; 0]);
 }

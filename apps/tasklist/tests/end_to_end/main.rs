@@ -13,4 +13,3 @@ mod sessions;
 mod support;
 mod two_processes;
 mod walkthrough;
-mod webdriver;

@@ -354,7 +354,7 @@ async fn ask_revoke(
     let credential = find(&app, &tenant, path.get("u")).await?;
     let words = match credential.last_used {
         Some(at) => format!("It was last used {}, {}.", format::ago(at, now()), format::utc(at)),
-        None => "Nobody has ever used it.".to_owned(),
+        None => "No use of it was noted, which is done once a minute.".to_owned(),
     };
     let frame = Frame::of_tenant(&app, &who, &tenant, "credentials");
     Ok(revoke_question(&tenant, &credential.username, words).page(&frame))

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::view::CredentialView;
 
 /// Seconds without a command after which a credential is called silent. When it was last used is noted
-/// every minute.
+/// every minute, so one that was never used is not called silent as soon as it is made.
 const SILENT: u64 = 600;
 
 /// How far a rotation is, as far as the credentials tell.
@@ -41,7 +41,7 @@ impl Rotation {
         let fresh = newer.max_by_key(|one| one.created);
         let older = others().filter(|one| one.created <= primary.created);
         let old = older.max_by_key(|one| one.created).filter(|_| fresh.is_none());
-        let is_silent = |one: &CredentialView| one.last_used.is_none_or(|at| at + SILENT < now);
+        let is_silent = |one: &CredentialView| one.last_used.unwrap_or(one.created) + SILENT < now;
         Rotation {
             primary: primary.username.clone(),
             capabilities: primary.capabilities.clone(),
@@ -91,7 +91,11 @@ mod tests {
         let promoted = Rotation::of(&[new.clone(), old.clone()], now);
         assert!(promoted.is_promoted && !promoted.old_is_safe);
         assert_eq!(promoted.old.map(|one| one.username).as_deref(), Some("old"));
-        assert!(Rotation::of(&[new, old], now + SILENT).old_is_safe);
+        assert!(Rotation::of(&[new.clone(), old.clone()], now + SILENT).old_is_safe);
+        let unused = |created| CredentialView { created, last_used: None, ..old.clone() };
+        new.created = now;
+        assert!(!Rotation::of(&[new.clone(), unused(now - 30)], now).old_is_safe);
+        assert!(Rotation::of(&[new, unused(now - SILENT - 1)], now).old_is_safe);
     }
 
     #[test]

@@ -6,6 +6,3 @@ mod common;
 mod looks;
 mod support;
 mod use_it;
-#[allow(dead_code, reason = "the tests of the task list use all of it")]
-#[path = "../../../../apps/tasklist/tests/end_to_end/webdriver.rs"]
-mod webdriver;

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use larder_console::{ConsoleSettings, serve};
+use larder_peers::browser::Browser;
 use larder_tenancy::{Command, Figures, Insight, KeyUse, Latency, Missed, PrefixUse, Recent};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::common::{As, Site, by, name};
-use super::webdriver::Browser;
 
 /// How long something that comes by itself may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,7 +53,7 @@ impl Person {
         let link = self.site.accounts.new_sign_in_link(&by(), "operator").await.unwrap();
         self.open(&format!("/sign-in/{}", link.token)).await;
         self.browser.click("main button").await;
-        assert_eq!(self.path().await, "/");
+        assert_eq!(self.browser.path().await, "/");
     }
 
     /// Signs in with the primary credential of `shop`.
@@ -63,22 +63,11 @@ impl Person {
         self.browser.write("#user", user).await;
         self.browser.write("#password", password).await;
         self.browser.click("main button").await;
-        assert_eq!(self.path().await, "/tenants/shop");
+        assert_eq!(self.browser.path().await, "/tenants/shop");
     }
 
     pub(crate) async fn open(&self, path: &str) {
         self.browser.open(&format!("http://{}{path}", self.addr)).await;
-    }
-
-    /// Clicks something that loads no page.
-    pub(crate) async fn press(&self, selector: &str) {
-        let script = format!("(document.querySelector({selector:?}).click(), true)");
-        assert_eq!(self.browser.evaluate(&script).await, true);
-    }
-
-    pub(crate) async fn path(&self) -> String {
-        let path = self.browser.evaluate("location.pathname").await;
-        path.as_str().unwrap().to_owned()
     }
 
     /// The text of an element as a person sees it, in one step: a live page may replace the element
@@ -122,22 +111,10 @@ impl Person {
         let said: Vec<_> = said.iter().filter(|line| !line.contains("status of 4")).collect();
         assert!(said.is_empty(), "{said:?}");
         let own = format!("http://{}/", self.addr);
-        let requested = requested(&self.browser.log("performance").await);
+        let requested = self.browser.requested().await;
         assert!(requested.iter().any(|url| url.starts_with(&own)), "{requested:?}");
-        // The browser's own first page is inside the browser.
-        let inside = [&*own, "data:", "chrome:"];
-        let outside = |url: &&String| !inside.iter().any(|start| url.starts_with(start));
-        assert_eq!(requested.iter().find(outside), None);
+        assert_eq!(requested.iter().find(|url| !url.starts_with(&own)), None);
     }
-}
-
-/// Where the browser's requests in its performance log went.
-fn requested(log: &[String]) -> Vec<String> {
-    let messages = log.iter().map(|entry| serde_json::from_str::<Value>(entry).unwrap());
-    let sent = messages.map(|mut entry| entry["message"].take());
-    sent.filter(|message| message["method"] == "Network.requestWillBeSent")
-        .map(|message| message["params"]["request"]["url"].as_str().unwrap().to_owned())
-        .collect()
 }
 
 fn screenshots() -> PathBuf {

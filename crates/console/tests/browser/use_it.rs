@@ -40,12 +40,12 @@ async fn counters_move_by_themselves() {
     })
     .await;
 
-    person.press("#live-toggle").await;
+    person.browser.press("#live-toggle").await;
     assert_eq!(person.text("#live-word").await, "paused");
     figures.get_hits = 2_000;
     person.site.node.set(person.site.shop, figures);
     // What comes after it shows that nothing came before it.
-    person.press("#live-toggle").await;
+    person.browser.press("#live-toggle").await;
     until("it goes on", async || person.text("#get-hits").await == "2,000").await;
     person.was_quiet().await;
 }
@@ -119,17 +119,17 @@ async fn a_flush_asks_in_a_dialog() {
     let person = Person::sits_down().await;
     person.owns_the_shop().await;
     let flushes = async || person.site.accounts.tenant(&name("shop")).await.unwrap().flushes;
-    person.press("#flush").await;
+    person.browser.press("#flush").await;
     until("it asks", async || person.browser.count("dialog[open]").await == 1).await;
     assert!(person.text("dialog h1").await.contains("Flush shop?"));
     person.picture("dialog", LAPTOP, "light").await;
-    person.press("dialog [data-cancel]").await;
+    person.browser.press("dialog [data-cancel]").await;
     until("it goes away", async || person.browser.count("dialog").await == 0).await;
-    assert_eq!((person.path().await.as_str(), flushes().await), ("/tenants/shop", 0));
+    assert_eq!((person.browser.path().await.as_str(), flushes().await), ("/tenants/shop", 0));
     let is_back = "document.activeElement.id";
     assert_eq!(person.browser.evaluate(is_back).await, "flush", "the focus is where it was");
 
-    person.press("#flush").await;
+    person.browser.press("#flush").await;
     until("it asks again", async || person.browser.count("dialog[open]").await == 1).await;
     person.browser.click("dialog button[type=submit]").await;
     assert!(person.text(".notice").await.contains("Flushed"));
@@ -149,7 +149,7 @@ async fn a_cache_is_made_and_connected() {
     person.picture("secret", LAPTOP, "light").await;
     let variables = person.text("#connect-env").await;
     assert!(variables.contains(&format!("export MEMCACHIER_PASSWORD={password}")), "{variables}");
-    person.press("[data-copy=connect-env]").await;
+    person.browser.press("[data-copy=connect-env]").await;
     until("it says so", async || {
         let said = person.text("[data-copy=connect-env]").await;
         said == "Copied" || said == "Selected"
@@ -173,7 +173,7 @@ async fn a_credential_is_rotated_in_three_steps() {
     person.browser.click(".actions a.button").await;
     assert!(person.text("#rotate li:nth-child(1)").await.contains("not used yet"));
 
-    person.press("#rotate li:nth-child(2) a").await;
+    person.browser.press("#rotate li:nth-child(2) a").await;
     until("it asks", async || person.browser.count("dialog[open]").await == 1).await;
     person.browser.click("dialog button[type=submit]").await;
     assert!(person.text(".notice").await.contains("Promoted"));

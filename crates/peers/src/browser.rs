@@ -1,5 +1,9 @@
-//! The few WebDriver commands that the browser tests need, over plain HTTP.
-//! <https://www.w3.org/TR/webdriver2/>; those under `goog` and `se` are ChromeDriver's own.
+//! A browser as a person uses it: the few WebDriver commands that the browser tests need, over plain
+//! HTTP. <https://www.w3.org/TR/webdriver2/>; those under `goog` and `se` are ChromeDriver's own.
+//!
+//! Every method panics when the browser refuses the command or has ended.
+
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,24 +12,31 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use larder_peers::{ChromeDriver, chromium_args};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use super::support::until;
+use crate::chrome::{ChromeDriver, chromium_args};
+
+/// How long a page may take to load.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The name of an element's reference in a reply.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// A headless Chromium with one window; it ends with its value.
-pub(crate) struct Browser {
+#[derive(Debug)]
+pub struct Browser {
     session: String,
     driver: ChromeDriver,
 }
 
 impl Browser {
     /// Starts one that keeps logs of its console and of its requests.
-    pub(crate) async fn start() -> Browser {
+    ///
+    /// # Panics
+    ///
+    /// When Chromium or ChromeDriver is not installed or does not start.
+    pub async fn start() -> Browser {
         let driver = ChromeDriver::start();
         let mut browser = Browser { session: String::new(), driver };
         let options = json!({
@@ -39,71 +50,99 @@ impl Browser {
     }
 
     /// Opens a page and waits until it is loaded.
-    pub(crate) async fn open(&self, url: &str) {
+    pub async fn open(&self, url: &str) {
         self.post("/url", json!({ "url": url })).await;
     }
 
     /// Loads the page again.
-    pub(crate) async fn reload(&self) {
+    pub async fn reload(&self) {
         self.post("/refresh", json!({})).await;
     }
 
     /// The text of the first element that a CSS selector finds, as a person sees it; `None` if
     /// there is none.
-    pub(crate) async fn text(&self, selector: &str) -> Option<String> {
+    pub async fn text(&self, selector: &str) -> Option<String> {
         let element = self.elements(selector).await.into_iter().next()?;
         let text = self.get(&format!("/element/{element}/text")).await;
         Some(text.as_str().unwrap().to_owned())
     }
 
     /// How many elements a CSS selector finds.
-    pub(crate) async fn count(&self, selector: &str) -> usize {
+    pub async fn count(&self, selector: &str) -> usize {
         self.elements(selector).await.len()
     }
 
     /// Types into an element.
-    pub(crate) async fn write(&self, selector: &str, text: &str) {
+    pub async fn write(&self, selector: &str, text: &str) {
         let element = self.element(selector).await;
         self.post(&format!("/element/{element}/value"), json!({ "text": text })).await;
     }
 
     /// Clicks an element that loads a page, and waits for that page.
-    pub(crate) async fn click(&self, selector: &str) {
+    pub async fn click(&self, selector: &str) {
         let (before, element) = (self.elements("html").await, self.element(selector).await);
         self.post(&format!("/element/{element}/click"), json!({})).await;
         // ChromeDriver waits only for a page that begins to load at once.
-        until("a click loads a page", async || {
-            let after = self.elements("html").await;
-            !after.is_empty()
-                && after != before
-                && self.evaluate("document.readyState").await == "complete"
-        })
-        .await;
+        let end = Instant::now() + PATIENCE;
+        while !self.is_at_another(&before).await {
+            assert!(Instant::now() < end, "the click on {selector} loaded no page");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Clicks an element that loads no page.
+    pub async fn press(&self, selector: &str) {
+        let script = format!("(document.querySelector({selector:?}).click(), true)");
+        assert_eq!(self.evaluate(&script).await, true);
+    }
+
+    /// The path of the page.
+    pub async fn path(&self) -> String {
+        self.evaluate("location.pathname").await.as_str().unwrap().to_owned()
     }
 
     /// What a JavaScript expression says in the page.
-    pub(crate) async fn evaluate(&self, expression: &str) -> Value {
+    pub async fn evaluate(&self, expression: &str) -> Value {
         let script = format!("return {expression};");
         self.post("/execute/sync", json!({ "script": script, "args": [] })).await
     }
 
     /// The window as a PNG.
-    pub(crate) async fn screenshot(&self) -> Vec<u8> {
+    pub async fn screenshot(&self) -> Vec<u8> {
         let image = self.get("/screenshot").await;
         STANDARD.decode(image.as_str().unwrap()).unwrap()
     }
 
     /// Gives a command to the browser's own debugging interface.
-    pub(crate) async fn devtools(&self, command: &str, params: Value) {
+    pub async fn devtools(&self, command: &str, params: Value) {
         let asked = json!({ "cmd": command, "params": params });
         self.post("/goog/cdp/execute", asked).await;
     }
 
+    /// Where requests went since this was last asked; those to pages inside the browser are left out.
+    pub async fn requested(&self) -> Vec<String> {
+        let entries = self.log("performance").await;
+        let messages = entries.iter().map(|entry| serde_json::from_str::<Value>(entry).unwrap());
+        let sent = messages.map(|mut entry| entry["message"].take());
+        sent.filter(|message| message["method"] == "Network.requestWillBeSent")
+            .map(|message| message["params"]["request"]["url"].as_str().unwrap().to_owned())
+            .filter(|url| !["data:", "chrome:"].iter().any(|inside| url.starts_with(inside)))
+            .collect()
+    }
+
     /// What was written to a log (`browser`, `performance`) since it was last asked for.
-    pub(crate) async fn log(&self, kind: &str) -> Vec<String> {
+    pub async fn log(&self, kind: &str) -> Vec<String> {
         let log = self.post("/se/log", json!({ "type": kind })).await;
         let entries = log.as_array().unwrap().iter();
         entries.map(|entry| entry["message"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Whether a page is there whose root is not `before`.
+    async fn is_at_another(&self, before: &[String]) -> bool {
+        let root = self.elements("html").await;
+        !root.is_empty()
+            && root != before
+            && self.evaluate("document.readyState").await == "complete"
     }
 
     async fn element(&self, selector: &str) -> String {
