@@ -180,7 +180,7 @@ async fn a_credential_is_rotated_in_three_steps() {
     let tenant = person.site.accounts.tenant(&name("shop")).await.unwrap();
     assert_eq!(tenant.primary, new);
     let third = person.text("#rotate li:nth-child(3)").await;
-    assert!(third.contains("safe to revoke") && third.contains(&old), "{third}");
+    assert!(third.contains("too early to say") && third.contains(&old), "{third}");
     person.picture("rotation", LAPTOP, "light").await;
 }
 
