@@ -25,7 +25,7 @@ mod choose;
 mod effort;
 mod flush;
 mod scan;
-#[cfg(test)]
+#[cfg(all(test, not(feature = "shuttle")))]
 mod tests;
 
 use std::ops::Range;
