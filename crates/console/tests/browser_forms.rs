@@ -58,7 +58,7 @@ async fn everybody_is_sent_to_where_they_belong() {
     let site = Site::new().await;
     let who = &site.everybody;
     let nobody = site.get(&As::Nobody, "/tenants/shop/keys").await;
-    assert_eq!(goes_to(&nobody), "/sign-in?next=/tenants/shop/keys");
+    assert_eq!(goes_to(&nobody), "/sign-in?next=%2Ftenants%2Fshop%2Fkeys");
     assert_eq!(goes_to(&site.get(&who.admin, "/").await), "/tenants/shop");
     assert_eq!(goes_to(&site.get(&who.prefixed, "/").await), "/account");
     assert!(page(&site, &who.operator, "/").await.contains("<h1>Caches</h1>"));
@@ -73,7 +73,7 @@ async fn everybody_is_sent_to_where_they_belong() {
 async fn signing_in_and_out_needs_no_script() {
     let site = Site::new().await;
     let As::Basic(user, password) = &site.everybody.admin else { panic!() };
-    let form = page(&site, &As::Nobody, "/sign-in?next=/tenants/shop/keys").await;
+    let form = page(&site, &As::Nobody, "/sign-in?next=%2Ftenants%2Fshop%2Fkeys").await;
     assert!(form.contains("name=\"next\" value=\"/tenants/shop/keys\""), "{form}");
 
     let wrong = [("user", &**user), ("password", "x"), ("next", "/")];

@@ -3,7 +3,9 @@
 //! What must stay true: what [`Form::Env`] writes may be given to `eval` whatever the values hold, and
 //! the snippets run as they are.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// A form of the variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,8 +99,8 @@ impl Access {
     /// `memcached://user:password@host:port,host:port/`.
     #[must_use]
     pub fn url(&self) -> Option<String> {
-        let password = encoded(self.password.as_ref()?);
-        let (user, servers) = (encoded(&self.username), self.servers.join(","));
+        let password = percent_encoded(self.password.as_ref()?);
+        let (user, servers) = (percent_encoded(&self.username), self.servers.join(","));
         Some(format!("memcached://{user}:{password}@{servers}/"))
     }
 
@@ -219,18 +221,13 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
-/// As a part of a URL.
-fn encoded(text: &str) -> String {
-    let mut url = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            url.push(char::from(byte));
-        } else {
-            let _ = write!(url, "%{byte:02X}");
-        }
-    }
-    url
+/// As a part of a URL: all but what RFC 3986 calls unreserved is percent-encoded.
+#[must_use]
+pub fn percent_encoded(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
 }
+
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 #[cfg(test)]
 mod tests {

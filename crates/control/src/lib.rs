@@ -87,13 +87,14 @@ mod error;
 mod fleet;
 mod follower;
 mod history;
+mod moment;
 mod people;
 mod rights;
 mod secrets;
 mod tenants;
 mod url;
 
-pub use access::{Access, Form, quoted};
+pub use access::{Access, Form, percent_encoded, quoted};
 pub use accounts::{Accounts, Actor, Caller, Changed, Clock};
 pub use alerts::{
     AlertChange, AlertError, AlertKind, AlertRule, AlertState, Alerts, NewAlert, News, Notice,
@@ -105,6 +106,7 @@ pub use error::{AccountsError, SignInError};
 pub use fleet::{Capacity, NodeRecord};
 pub use follower::{DataDir, Follower, FollowerSettings};
 pub use history::{History, HistoryError, HitRates, Point, Series, Span};
+pub use moment::{moment, utc_minute};
 pub use people::{NewSession, OperatorRecord, SessionRecord, SignInLink, TokenRecord, session_id};
 pub use rights::{Need, Principal};
 pub use tenants::{NewTenant, TenantChange, TenantRecord};

@@ -110,31 +110,7 @@ fn line(stream: &mut (impl Read + Write), request: &[u8]) -> Result<String, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{self, Cursor};
-
-    /// Answers with bytes known beforehand, and keeps what was asked.
-    struct Script(Cursor<Vec<u8>>, Vec<u8>);
-
-    impl Read for Script {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            self.0.read(buffer)
-        }
-    }
-
-    impl Write for Script {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.1.extend(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn script(answer: &[u8]) -> Script {
-        Script(Cursor::new(answer.to_vec()), Vec::new())
-    }
+    use crate::script::script;
 
     fn login(form: LoginForm) -> Login {
         Login { form, user: "alice".into(), password: "s3cret".into() }
@@ -148,7 +124,7 @@ mod tests {
         ] {
             let mut stream = script(b"STORED\r\n");
             log_in(&mut stream, &login(form)).unwrap();
-            assert_eq!(stream.1, request.as_bytes());
+            assert_eq!(stream.asked, request.as_bytes());
             let refused =
                 log_in(&mut script(b"CLIENT_ERROR authentication failure\r\n"), &login(form));
             assert!(refused.unwrap_err().contains("authentication failure"));
@@ -161,7 +137,7 @@ mod tests {
         let login = Login { user: "a b\r\n".into(), ..login(LoginForm::Memcachier) };
         let mut stream = script(b"STORED\r\n");
         assert!(log_in(&mut stream, &login).is_err());
-        assert!(stream.1.is_empty(), "nothing may be sent");
+        assert!(stream.asked.is_empty(), "nothing may be sent");
     }
 
     #[test]
@@ -173,8 +149,8 @@ mod tests {
         };
         let mut stream = script(&reply(0));
         log_in(&mut stream, &login(LoginForm::Sasl)).unwrap();
-        assert_eq!(stream.1[..12], [0x80, 0x21, 0, 5, 0, 0, 0, 0, 0, 0, 0, 18]);
-        assert_eq!(&stream.1[24..], b"PLAIN\0alice\0s3cret");
+        assert_eq!(stream.asked[..12], [0x80, 0x21, 0, 5, 0, 0, 0, 0, 0, 0, 0, 18]);
+        assert_eq!(&stream.asked[24..], b"PLAIN\0alice\0s3cret");
         for (status, part) in [(0x20, "alice"), (0x81, "no SASL"), (0x21, "0x21")] {
             let error = log_in(&mut script(&reply(status)), &login(LoginForm::Sasl)).unwrap_err();
             assert!(error.contains(part), "{error}");

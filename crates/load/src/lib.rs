@@ -16,6 +16,8 @@ mod batch;
 mod connection;
 mod pace;
 mod protocol;
+#[cfg(test)]
+mod script;
 mod stats;
 mod stream;
 mod tally;

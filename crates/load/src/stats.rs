@@ -159,31 +159,7 @@ fn frame(answer: &mut impl Read) -> Result<(u16, String, String), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{self, Cursor};
-
-    /// Answers with bytes known beforehand, and keeps what was asked.
-    struct Script(Cursor<Vec<u8>>, Vec<u8>);
-
-    impl Read for Script {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            self.0.read(buffer)
-        }
-    }
-
-    impl Write for Script {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.1.extend(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn script(answer: &[u8]) -> Script {
-        Script(Cursor::new(answer.to_vec()), Vec::new())
-    }
+    use crate::script::script;
 
     fn reply(status: u8, key: &str, value: &str) -> Vec<u8> {
         let mut frame = vec![0x81, STAT, 0, u8::try_from(key.len()).unwrap(), 0, 0, 0, status];
@@ -203,10 +179,10 @@ mod tests {
         let mut stream = script(b"STAT pid 7\r\nSTAT version 1.6 x\r\nSTAT empty \r\nEND\r\n");
         let all = text(&mut stream, "").unwrap();
         assert_eq!(all, [pair("pid", "7"), pair("version", "1.6 x"), pair("empty", "")]);
-        assert_eq!(stream.1, b"stats\r\n");
+        assert_eq!(stream.asked, b"stats\r\n");
         let mut stream = script(b"PREFIX a get 1 hit 0\r\nEND\r\n");
         assert_eq!(text(&mut stream, "detail dump").unwrap(), [pair("a", "get 1 hit 0")]);
-        assert_eq!(stream.1, b"stats detail dump\r\n");
+        assert_eq!(stream.asked, b"stats detail dump\r\n");
         for (answer, part) in [
             (&b"CLIENT_ERROR unauthenticated\r\n"[..], "unauthenticated"),
             (b"STAT a 1\r\n", "\"\""),
@@ -222,7 +198,10 @@ mod tests {
         let mut stream = script(&answer);
         let all = binary(&mut stream, "items").unwrap();
         assert_eq!(all, [pair("pid", "7"), pair("version", "1.6")]);
-        assert_eq!((&stream.1[..4], &stream.1[24..]), (&[0x80, STAT, 0, 5][..], &b"items"[..]));
+        assert_eq!(
+            (&stream.asked[..4], &stream.asked[24..]),
+            (&[0x80, STAT, 0, 5][..], &b"items"[..])
+        );
         let error = binary(&mut script(&reply(1, "", "Not found")), "x").unwrap_err();
         assert!(error.contains("0x1: Not found"), "{error}");
         let mut wrong = reply(0, "pid", "7");

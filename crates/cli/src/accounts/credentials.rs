@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use larder_control::{
     Access, Accounts, Chosen, CredentialChange, CredentialRecord, Form, NewCredential, Secret,
+    utc_minute,
 };
 use larder_tenancy::{Capabilities, TenantName};
 use serde_json::{Value, json};
@@ -174,15 +175,15 @@ async fn list(accounts: &Accounts, tenant: &TenantName, format: ListFormat) -> a
         let expired = one.expires.is_some_and(|at| at <= when::now());
         let expires = match one.expires {
             None => "never".to_owned(),
-            Some(at) if expired => format!("{} (over)", when::utc(at)),
-            Some(at) => when::utc(at),
+            Some(at) if expired => format!("{} (over)", utc_minute(at)),
+            Some(at) => utc_minute(at),
         };
         table.row([
             format!("{}{primary}", one.username),
             one.capabilities.to_string(),
             one.key_prefix.as_ref().map_or_else(|| "all".to_owned(), |prefix| format!("{prefix}*")),
             expires,
-            one.last_used.map_or_else(|| "never".to_owned(), when::utc),
+            one.last_used.map_or_else(|| "never".to_owned(), utc_minute),
             one.note.clone(),
         ]);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::bail;
 use clap::{Subcommand, ValueEnum};
-use larder_control::{Access, Accounts, TenantChange, TenantRecord};
+use larder_control::{Access, Accounts, TenantChange, TenantRecord, utc_minute};
 use larder_tenancy::TenantName;
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use super::provision::{floor, label};
 use super::table::{Side, Table};
 use super::{
     ListFormat, actor, ask, bold, explained, known_servers, print, size, tenant_name,
-    wait_for_nodes, when,
+    wait_for_nodes,
 };
 use crate::{tell, units};
 
@@ -150,7 +150,7 @@ async fn list(
             units::show_size(tenant.ceiling),
             units::show_size(tenant.floor),
             tenant.primary.clone(),
-            when::utc(tenant.created),
+            utc_minute(tenant.created),
             shown_labels(&tenant.labels),
         ]);
     }
@@ -285,7 +285,7 @@ fn card(tenant: &TenantRecord, servers: &[String], credentials: usize) -> String
         ("Guaranteed", units::show_size(tenant.floor)),
         ("Servers", servers.join(", ")),
         ("Username", format!("{} (primary; {credentials} in all)", tenant.primary)),
-        ("Created", format!("{} UTC", when::utc(tenant.created))),
+        ("Created", format!("{} UTC", utc_minute(tenant.created))),
         ("Flushed", format!("{} times", tenant.flushes)),
         ("Labels", if labels.is_empty() { "none".to_owned() } else { labels }),
     ];

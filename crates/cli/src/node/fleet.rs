@@ -9,7 +9,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use larder_console::{Console, ConsoleSettings};
@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::accounts::place;
+use crate::accounts::{place, when::now};
 use crate::units;
 
 /// The operator who is there from the start.
@@ -304,11 +304,6 @@ fn row(settings: &FleetSettings, directory: SharedDirectory) -> FollowerSettings
         memory_bytes: settings.memory_bytes,
         started: now(),
     }
-}
-
-/// The time in seconds since 1970.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// What people call the server: its address.

@@ -19,6 +19,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderValue, Method, StatusCode, header};
+use larder_control::percent_encoded;
 use tokio::time::timeout;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 
@@ -109,7 +110,7 @@ async fn make_pages(State(app): State<Arc<App>>, request: Request, next: Next) -
     let response = next.run(request).await;
     let Some(problem) = response.extensions().get::<Problem>() else { return response };
     if problem.code == "unauthorized" {
-        let query = rights::query_escaped(&next_page);
+        let query = percent_encoded(&next_page);
         return Redirect::to(&format!("/sign-in?next={query}")).into_response();
     }
     let who = response.extensions().get::<Who>();

@@ -77,19 +77,6 @@ pub(crate) async fn check(
     }
 }
 
-/// A path as the value of a query's parameter.
-pub(crate) fn query_escaped(path: &str) -> String {
-    let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    path.bytes().fold(String::new(), |mut escaped, byte| {
-        if keep(byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-        escaped
-    })
-}
-
 impl<S: Sync> FromRequestParts<S> for OfTenant {
     type Rejection = Problem;
 

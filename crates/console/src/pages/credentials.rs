@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use larder_control::{Need, TenantRecord};
+use larder_control::{Need, TenantRecord, percent_encoded};
 use larder_tenancy::Capabilities;
 use serde::{Deserialize, Serialize};
 
@@ -298,7 +298,7 @@ fn patch(before: &CredentialView, form: &Form) -> Result<credentials::Credential
 
 fn promote_question(tenant: &TenantRecord, username: &str) -> Confirm {
     let base = base(tenant);
-    let action = format!("{base}/{}/promote", format::query(username));
+    let action = format!("{base}/{}/promote", percent_encoded(username));
     let question = Confirm::new(format!("Promote {username}?"), action, "Promote it", base);
     Confirm { is_dangerous: false, ..question }.saying([
         "It becomes the primary: the one whose variables new deployments are given.",
@@ -336,7 +336,7 @@ async fn promote(
 
 fn revoke_question(tenant: &TenantRecord, username: &str, words: String) -> Confirm {
     let base = base(tenant);
-    let action = format!("{base}/{}/revoke", format::query(username));
+    let action = format!("{base}/{}/revoke", percent_encoded(username));
     Confirm::new(format!("Revoke {username}?"), action, "Revoke it", base).saying([
         "It opens nothing any more, and its connections are closed, on every node, at once. There is no \
          way back."

@@ -1,10 +1,9 @@
 //! What surrounds every page: who is signed in, which cache it is about, where the links lead.
 
 use http::StatusCode;
-use larder_control::{Need, TenantRecord};
+use larder_control::{Need, TenantRecord, percent_encoded};
 use serde::{Deserialize, Serialize};
 
-use super::format::query;
 use crate::console::{App, now};
 use crate::front::Who;
 use crate::service::account;
@@ -103,7 +102,7 @@ impl Frame {
 
 /// The path of a cache's pages.
 pub(super) fn path(tenant: &TenantRecord) -> String {
-    format!("/tenants/{}", query(tenant.name.as_str()))
+    format!("/tenants/{}", percent_encoded(tenant.name.as_str()))
 }
 
 /// What was done before a page was asked for again. It comes in the query, so it says nothing that only

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
-use larder_control::{Need, Principal};
+use larder_control::{Need, Principal, percent_encoded};
 use larder_tenancy::TenantId;
 use serde::{Deserialize, Serialize};
 
 use super::connect::Connect;
 use super::form::{Fields, given};
 use super::frame::{Done, Frame};
-use super::{figures, format, render, sentence};
+use super::{figures, render, sentence};
 use crate::console::App;
 use crate::front::{Params, Size, Who};
 use crate::problem::Problem;
@@ -93,7 +93,7 @@ async fn first(
     match &who.principal {
         Principal::Operator { .. } => list(&app, &who, &wanted, Form::default(), None).await,
         Principal::Credential { tenant, .. } if who.may(Need::View, Some(tenant)) => {
-            let path = format!("/tenants/{}", format::query(tenant.as_str()));
+            let path = format!("/tenants/{}", percent_encoded(tenant.as_str()));
             Ok(Redirect::to(&path).into_response())
         }
         Principal::Credential { .. } => Ok(Redirect::to("/account").into_response()),

@@ -2,7 +2,8 @@
 
 use larder_tenancy::{TenantId, TenantName};
 
-use crate::db::{damaged, known};
+use crate::accounts::{Accounts, Actor, Changed};
+use crate::db::{damaged, execute, known};
 use crate::error::AccountsError;
 use crate::rights::Principal;
 use crate::tenants::tenant_id;
@@ -85,5 +86,31 @@ pub(crate) fn about(principal: &Principal) -> Option<(TenantId, &TenantName)> {
     match principal {
         Principal::Operator { .. } => None,
         Principal::Credential { tenant, tenant_id, .. } => Some((*tenant_id, tenant)),
+    }
+}
+
+impl Accounts {
+    /// Deletes what `of` has under `id`, a session or a token, by `sql` with the id and the two
+    /// [`columns`] as its parameters; `what` it is in an error, and `action` in the audit log.
+    pub(super) async fn delete_of(
+        &self,
+        by: &Actor,
+        of: &Principal,
+        id: &str,
+        sql: &'static str,
+        what: &'static str,
+        action: &'static str,
+    ) -> Result<Changed<()>, AccountsError> {
+        let mut change = self.change().await?;
+        let (operator, username) = columns(of);
+        let id_or_none = (!id.contains('\0')).then_some(id);
+        let deleted =
+            execute!(change.tx, sqlx::query(sql).bind(id_or_none).bind(operator).bind(username))?;
+        if deleted == 0 {
+            return Err(AccountsError::NotFound { what, name: id.to_owned() });
+        }
+        let detail = format!("{id} of {}", of.who());
+        let version = change.commit_quietly(by, about(of), action, &detail).await?;
+        Ok(Changed { value: (), version })
     }
 }

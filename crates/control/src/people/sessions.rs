@@ -124,18 +124,8 @@ impl Accounts {
         of: &Principal,
         id: &str,
     ) -> Result<Changed<()>, AccountsError> {
-        let mut change = self.change().await?;
         let sql = "DELETE FROM sessions WHERE id = $1 AND (operator = $2 OR username = $3)";
-        let (operator, username) = holder::columns(of);
-        let id_or_none = (!id.contains('\0')).then_some(id);
-        let ended =
-            execute!(change.tx, sqlx::query(sql).bind(id_or_none).bind(operator).bind(username))?;
-        if ended == 0 {
-            return Err(AccountsError::NotFound { what: "session", name: id.to_owned() });
-        }
-        let detail = format!("{id} of {}", of.who());
-        let version = change.commit_quietly(by, holder::about(of), "session.end", &detail).await?;
-        Ok(Changed { value: (), version })
+        self.delete_of(by, of, id, sql, "session", "session.end").await
     }
 
     /// Ends all sessions of `of` but the one with the id `but`; how many there were.

@@ -102,18 +102,8 @@ impl Accounts {
         of: &Principal,
         id: &str,
     ) -> Result<Changed<()>, AccountsError> {
-        let mut change = self.change().await?;
         let sql = "DELETE FROM tokens WHERE id = $1 AND (operator = $2 OR username = $3)";
-        let (operator, username) = holder::columns(of);
-        let id_or_none = (!id.contains('\0')).then_some(id);
-        let ended =
-            execute!(change.tx, sqlx::query(sql).bind(id_or_none).bind(operator).bind(username))?;
-        if ended == 0 {
-            return Err(AccountsError::NotFound { what: "token", name: id.to_owned() });
-        }
-        let detail = format!("{id} of {}", of.who());
-        let version = change.commit_quietly(by, holder::about(of), "token.revoke", &detail).await?;
-        Ok(Changed { value: (), version })
+        self.delete_of(by, of, id, sql, "token", "token.revoke").await
     }
 
     /// Who has this token; none: nobody, or its time is over. Counts as a use of it.
