@@ -123,8 +123,9 @@ impl<'l> Worker<'l> {
     /// Works until there is nothing more to do or it is told to stop.
     pub(crate) fn run(mut self) -> io::Result<Outcome> {
         let mut events = Vec::with_capacity(self.open.clamp(1, 1024));
+        let mut now = Instant::now();
         while self.goes_on() {
-            let now = Instant::now();
+            now = Instant::now();
             self.start_due(now);
             if self.open == 0 || (self.exhausted && self.idle.len() == self.open) {
                 break;
@@ -141,7 +142,7 @@ impl<'l> Worker<'l> {
             }
             self.publish();
         }
-        Ok(self.finish())
+        Ok(self.finish(now))
     }
 
     /// Follows the phase; whether to go on.
@@ -272,11 +273,12 @@ impl<'l> Worker<'l> {
         self.published = operations;
     }
 
-    fn finish(mut self) -> Outcome {
-        let now = Instant::now();
-        self.outcome.behind = self.pace.behind(now);
+    /// Replies were last looked for at `looked`: what has come since then is not missing, should this thread
+    /// have been held up.
+    fn finish(mut self, looked: Instant) -> Outcome {
+        self.outcome.behind = self.pace.behind(Instant::now());
         for since in self.connections.iter().flatten().filter_map(Connection::waiting_since) {
-            let age = now.saturating_duration_since(since);
+            let age = looked.saturating_duration_since(since);
             if age > LATE {
                 self.outcome.tally.lost += 1;
                 self.outcome

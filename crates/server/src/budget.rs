@@ -33,12 +33,9 @@ impl Budget {
     }
 
     fn charge(&self, bytes: usize) -> bool {
-        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.checked_add(bytes).is_some_and(|after| after <= self.limit);
-        if !fits {
-            self.used.fetch_sub(bytes, Ordering::Relaxed);
-        }
-        fits
+        // What does not fit is never counted, not even for a moment: others would be refused for it.
+        let charged = |used: usize| used.checked_add(bytes).filter(|after| *after <= self.limit);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charged).is_ok()
     }
 
     fn discharge(&self, bytes: usize) {

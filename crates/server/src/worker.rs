@@ -160,6 +160,8 @@ impl Worker {
             self.turns_of_ready(now);
             self.sweep(now);
             if self.node.stop.is_asked() && self.stopping.is_none() {
+                // The turns may have taken long: clients have the whole deadline from here on.
+                let now = self.node.age_ms();
                 self.stopping = Some(now);
                 self.stop(now);
             }
