@@ -66,10 +66,7 @@ impl Geometry {
             0..4 => 13,
             4..8 => 14,
             // Small also where many tenants share much: each has one of its own at least.
-            8..4096 => 15,
-            4096..16_384 => 16,
-            16_384..65_536 => 18,
-            _ => 20,
+            _ => 15,
         };
         // The table of an item's chunks, four bytes each, has to fit beside its key.
         let table = |shift: u32| max_item_bytes / ((1 << shift) / 16 - 64) * 4;
@@ -101,8 +98,7 @@ mod tests {
         assert!(small.segments > 120);
         assert_eq!(geometry(25 << 20, 1 << 20).segment_shift, 15);
         assert_eq!(geometry(1 << 30, 1 << 20).segment_shift, 15);
-        assert_eq!(geometry(8 << 30, 1 << 20).segment_shift, 16);
-        assert_eq!(geometry(64 << 30, 1 << 20).segment_shift, 20);
+        assert_eq!(geometry(64 << 30, 1 << 20).segment_shift, 15);
     }
 
     #[test]

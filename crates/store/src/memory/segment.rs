@@ -8,8 +8,8 @@
 use super::arena::SegmentId;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
-/// Sequence numbers fit this many bits: 2^40 segments are an exabyte of writes at 1 MiB each.
-pub(crate) const SEQ_BITS: u32 = 40;
+/// Sequence numbers fit this many bits: 2^41 segments of 32 KiB are two years of writes at 1 GB/s.
+pub(crate) const SEQ_BITS: u32 = 41;
 
 /// The owner of a segment: a tenant and a queue of it, and which use of the segment this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Owner {
         self.0 >= first && self.0 >> TENANT_SHIFT == u64::from(tenant)
     }
 
-    #[allow(clippy::cast_possible_truncation, reason = "23 bits are left")]
+    #[allow(clippy::cast_possible_truncation, reason = "22 bits are left")]
     pub(crate) fn tenant(self) -> u32 {
         (self.0 >> TENANT_SHIFT) as u32
     }
