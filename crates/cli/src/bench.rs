@@ -439,11 +439,11 @@ mod tests {
         let memcached = Memcached::plain();
         let bench = |flags: &str| {
             let server = memcached.addr();
-            run(parse(&format!("{server} --keys 500 --seconds 0.1 --warmup 0 {flags}")).unwrap())
+            run(parse(&format!("{server} --keys 500 --warmup 0 {flags}")).unwrap())
         };
-        bench("--fill").unwrap();
-        bench("--json --rounds 2").unwrap();
-        let error = bench("--values 50 --mix 1:0").unwrap_err().to_string();
+        bench("--seconds 0.1 --fill").unwrap();
+        bench("--seconds 0.1 --json --rounds 2").unwrap();
+        let error = bench("--seconds 2 --values 50 --mix 1:0").unwrap_err().to_string();
         assert!(error.contains("a value of 32 bytes, 50 were stored"), "{error}");
     }
 

@@ -2,36 +2,32 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use larder_client::{Client, Command, Error, Protocol, ServerAddr};
-use support::{Fake, Fault, eventually, key};
+use support::{Fake, Fault, RETRY, dead_address, eventually, key, pass};
 
 #[tokio::test]
 async fn two_timeouts_open_it_and_one_success_closes_it() {
     let fake = Fake::start().await;
     fake.put("a", "1");
-    let mut config = fake.config(Protocol::Binary);
-    config.timeout = Duration::from_millis(200);
-    config.retry_min = Duration::from_millis(500);
-    config.retry_max = Duration::from_millis(500);
-    let client = Client::new(config).unwrap();
+    let client = fake.client(Protocol::Binary);
     fake.fault(Fault::Freeze);
     for _ in 0..2 {
-        assert!(matches!(client.get(&key("a")).await, Err(Error::Timeout { .. })));
+        let got = fake.unanswered(client.get(&key("a"))).await;
+        assert!(matches!(got, Err(Error::Timeout { .. })), "{got:?}");
     }
     assert!(!client.health()[0].up);
-    let start = Instant::now();
     for _ in 0..1000 {
         let error = client.get(&key("a")).await.unwrap_err();
         assert!(matches!(error, Error::Unavailable { .. }), "{error}");
         assert!(error.is_unavailable());
         assert!(error.to_string().contains("2 failures in a row"), "{error}");
     }
-    assert!(start.elapsed() < Duration::from_millis(400));
+    assert_eq!(fake.frozen(), 2, "the server was not even asked");
     assert_eq!(client.health()[0].failures, 2);
     fake.fault(Fault::None);
-    tokio::time::sleep(Duration::from_millis(510)).await;
+    pass(RETRY).await;
     assert!(client.get(&key("a")).await.unwrap().is_some());
     let health = &client.health()[0];
     assert!(health.up);
@@ -41,45 +37,40 @@ async fn two_timeouts_open_it_and_one_success_closes_it() {
 #[tokio::test]
 async fn one_probe_goes_through_while_the_others_fail_fast() {
     let fake = Fake::start().await;
-    let mut config = fake.config(Protocol::Meta);
-    config.timeout = Duration::from_millis(200);
-    config.retry_min = Duration::from_millis(60);
-    let client = Client::new(config).unwrap();
+    let client = fake.client(Protocol::Meta);
     fake.fault(Fault::Freeze);
     for _ in 0..2 {
-        client.get(&key("a")).await.unwrap_err();
+        fake.unanswered(client.get(&key("a"))).await.unwrap_err();
     }
-    tokio::time::sleep(Duration::from_millis(70)).await;
+    pass(RETRY).await;
     let tasks: Vec<_> = (0..10)
         .map(|_| {
             let client = client.clone();
             tokio::spawn(async move { client.get(&key("a")).await.unwrap_err() })
         })
         .collect();
-    let mut probes = 0;
-    for task in tasks {
-        if let Error::Timeout { .. } = task.await.unwrap() {
-            probes += 1;
+    let ends = async {
+        let mut probes = 0;
+        for task in tasks {
+            probes += u32::from(matches!(task.await.unwrap(), Error::Timeout { .. }));
         }
-    }
-    assert_eq!(probes, 1);
+        probes
+    };
+    assert_eq!(fake.unanswered(ends).await, 1);
+    assert_eq!(fake.frozen(), 3);
 }
 
 #[tokio::test]
 async fn a_cancelled_probe_does_not_block_the_next() {
     let fake = Fake::start().await;
-    let mut config = fake.config(Protocol::Meta);
-    config.timeout = Duration::from_millis(200);
-    config.retry_min = Duration::from_millis(10);
-    let client = Client::new(config).unwrap();
+    let client = fake.client(Protocol::Meta);
     fake.fault(Fault::Freeze);
     for _ in 0..2 {
-        client.get(&key("a")).await.unwrap_err();
+        fake.unanswered(client.get(&key("a"))).await.unwrap_err();
     }
-    tokio::time::sleep(Duration::from_millis(15)).await;
+    pass(RETRY).await;
     let a = key("a");
-    let probe = client.get(&a);
-    assert!(tokio::time::timeout(Duration::from_millis(5), probe).await.is_err());
+    fake.cancelled(client.get(&a)).await;
     fake.fault(Fault::None);
     assert_eq!(client.get(&a).await.unwrap(), None);
 }
@@ -87,8 +78,7 @@ async fn a_cancelled_probe_does_not_block_the_next() {
 #[tokio::test]
 async fn one_dead_server_of_two_costs_only_its_own_keys() {
     let fake = Fake::start().await;
-    // Nothing listens where this was bound.
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_nobody, dead) = dead_address();
     let mut config = fake.config(Protocol::Binary);
     config.servers.push(ServerAddr::from(dead));
     let client = Client::new(config).unwrap();

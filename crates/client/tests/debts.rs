@@ -15,7 +15,7 @@ async fn an_owed_delete_goes_before_the_next_read() {
         fake.put("other", "fine");
         let client = fake.client(protocol);
         fake.fault(Fault::Freeze);
-        let error = client.delete(&key("page")).await.unwrap_err();
+        let error = fake.unanswered(client.delete(&key("page"))).await.unwrap_err();
         assert!(matches!(error, Error::Timeout { .. }), "{error}");
         assert_eq!(client.health()[0].owed_deletes, 1);
         fake.fault(Fault::None);
@@ -40,15 +40,14 @@ async fn a_failed_set_is_owed_as_a_delete_and_others_are_not() {
         flags: 0,
         exptime: 0,
     };
-    let batch = client
-        .batch(vec![
-            store(StoreMode::Set, "set"),
-            store(StoreMode::Add, "add"),
-            store(StoreMode::Cas(3), "cas"),
-            Command::Get { key: key("get") },
-            Command::Delete { key: key("delete") },
-        ])
-        .await;
+    let batch = client.batch(vec![
+        store(StoreMode::Set, "set"),
+        store(StoreMode::Add, "add"),
+        store(StoreMode::Cas(3), "cas"),
+        Command::Get { key: key("get") },
+        Command::Delete { key: key("delete") },
+    ]);
+    let batch = fake.unanswered(batch).await;
     assert!(batch.replies.iter().all(Result::is_err));
     assert_eq!(client.health()[0].owed_deletes, 2);
     fake.fault(Fault::None);
@@ -119,15 +118,15 @@ async fn a_hit_that_was_under_way_when_its_delete_became_owed_is_not_believed() 
         let fake = Fake::start().await;
         fake.put("a", "stale");
         fake.put("b", "fine");
-        fake.fault(Fault::Trickle(Duration::from_micros(500)));
-        let mut config = fake.config(protocol);
-        config.timeout = Duration::from_secs(5);
-        let client = Client::new(config).unwrap();
+        fake.fault(Fault::Trickle(Duration::from_millis(2)));
+        let client = fake.client(protocol);
         let (a, b) = (key("a"), key("b"));
         let gets = client.batch(vec![Command::Get { key: a.clone() }, Command::Get { key: b }]);
         let owe = async {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            eventually("the reply is under way", || fake.take_log().contains(&"get a".into()))
+                .await;
             client.owe_delete(&a);
+            fake.fault(Fault::None);
         };
         let (batch, ()) = tokio::join!(gets, owe);
         assert!(matches!(batch.replies[0], Err(Error::Unavailable { .. })), "{protocol:?}");
@@ -138,9 +137,7 @@ async fn a_hit_that_was_under_way_when_its_delete_became_owed_is_not_believed() 
 #[tokio::test]
 async fn many_debts_are_paid_in_portions_and_too_many_by_a_flush() {
     let fake = Fake::start().await;
-    let mut config = fake.config(Protocol::Binary);
-    config.timeout = Duration::from_secs(20);
-    let client = Client::new(config).unwrap();
+    let client = fake.client(Protocol::Binary);
     for n in 0..2500 {
         client.owe_delete(&key(&format!("k{n}")));
     }
@@ -180,10 +177,12 @@ async fn a_flush_that_was_not_answered_is_owed() {
             fake.put("a", "stale");
             let client = fake.client(protocol);
             fake.fault(Fault::Freeze);
-            let limit = Duration::from_millis(if cancelled { 50 } else { 10_000 });
-            let flushed = tokio::time::timeout(limit, client.flush_all()).await;
-            assert!(flushed.is_err() == cancelled);
-            assert!(flushed.into_iter().flatten().all(|(_, result)| result.is_err()));
+            if cancelled {
+                fake.cancelled(client.flush_all()).await;
+            } else {
+                let flushed = fake.unanswered(client.flush_all()).await;
+                assert!(flushed.into_iter().all(|(_, result)| result.is_err()));
+            }
             assert!(client.health()[0].flush_owed);
             fake.fault(Fault::None);
             assert_eq!(client.get(&key("a")).await.unwrap(), None);
@@ -198,7 +197,7 @@ async fn what_depends_on_a_debt_is_deleted_after_it() {
     let fake = Fake::start().await;
     let client = fake.client(Protocol::Meta);
     fake.fault(Fault::Freeze);
-    client.delete(&key("value")).await.unwrap_err();
+    fake.unanswered(client.delete(&key("value"))).await.unwrap_err();
     client.owe_deletes_after(&key("value"), [&key("a-tag")]);
     assert_eq!(client.health()[0].owed_deletes, 1, "the other one only afterwards");
     fake.fault(Fault::None);

@@ -5,10 +5,9 @@ mod support;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use larder_client::{Client, Credentials, Protocol};
-use support::{Fake, Fault, key};
+use support::{Fake, Fault, RETRY, key, pass};
 
 /// Collects what is logged on this thread.
 #[derive(Debug, Clone, Default)]
@@ -43,18 +42,18 @@ async fn each_change_is_logged_once() {
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let fake = Fake::start().await;
-    let mut config =
-        fake.config(Protocol::Binary).with_credentials(Credentials::new("app", "hunter2"));
-    config.timeout = Duration::from_millis(100);
-    config.retry_min = Duration::from_millis(300);
+    let config = fake.config(Protocol::Binary).with_credentials(Credentials::new("app", "hunter2"));
     let client = Client::new(config).unwrap();
     client.get(&key("a")).await.unwrap();
     fake.fault(Fault::Freeze);
-    for _ in 0..20 {
+    for _ in 0..2 {
+        fake.unanswered(client.get(&key("a"))).await.unwrap_err();
+    }
+    for _ in 0..18 {
         client.get(&key("a")).await.unwrap_err();
     }
     fake.fault(Fault::None);
-    tokio::time::sleep(Duration::from_millis(310)).await;
+    pass(RETRY).await;
     for _ in 0..20 {
         client.get(&key("a")).await.unwrap();
     }

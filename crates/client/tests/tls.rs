@@ -52,7 +52,6 @@ async fn terminate(fake: &Fake) -> ServerAddr {
 async fn client(fake: &Fake, tls: TlsConfig, protocol: Protocol) -> Client {
     let mut config = fake.config(protocol);
     config.servers = vec![terminate(fake).await];
-    config.timeout = std::time::Duration::from_secs(5);
     config.tls = Some(tls);
     Client::new(config).unwrap()
 }

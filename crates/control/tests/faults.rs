@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use larder_control::{Accounts, AccountsError, AccountsUrl};
 use larder_peers::Postgres;
 use sqlx::Connection as _;
-use support::{BY, Fresh, name, suite, tenant};
+use support::{BY, Fresh, name, silent, suite, tenant};
 
 suite!(
     a_newer_schema_is_refused,
@@ -209,11 +209,11 @@ async fn a_server_that_refuses_is_told_without_the_password() {
     let good = server.url();
     let (login, place) = good.rsplit_once('@').unwrap();
     let (host, _) = place.split_once('/').unwrap();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_silent, addr) = silent();
     for (url, says) in [
         (format!("{login}x@{place}"), "refuses the user or the password"),
         (format!("{login}@{host}/nowhere"), "does not exist on that server"),
-        (format!("{login}@{free}/postgres"), "is it running, and is the address right?"),
+        (format!("{login}@{addr}/postgres"), "is it running, and is the address right?"),
     ] {
         let error = Accounts::open(&AccountsUrl::parse(&url).unwrap()).await.unwrap_err();
         assert!(

@@ -12,10 +12,11 @@ use larder_control::{
 use larder_peers::Postgres;
 use larder_tenancy::{Directory, SharedDirectory};
 use sqlx::Connection as _;
-use support::{BY, Fresh, MIB, name, suite, tenant};
+use support::{BY, Fresh, MIB, name, silent, suite, tenant};
+use tokio::net::TcpSocket;
 
 /// How long a test waits for what should come in a second or two.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 suite!(
     a_change_reaches_every_node,
@@ -138,6 +139,7 @@ struct Away {
     accounts: Accounts,
     made: std::path::PathBuf,
     away: std::path::PathBuf,
+    _silent: Option<TcpSocket>,
 }
 
 impl Away {
@@ -146,13 +148,13 @@ impl Away {
     fn of(fresh: &Fresh) -> Away {
         let (made, away) = (fresh.dir.path().join("made"), fresh.dir.path().join("away"));
         if fresh.is_postgres() {
-            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            let url = AccountsUrl::parse(&format!("postgres://ann:hunter2@{free}/larder")).unwrap();
-            return Away { accounts: Accounts::lazy(&url), made, away };
+            let (silent, addr) = silent();
+            let url = AccountsUrl::parse(&format!("postgres://ann:hunter2@{addr}/larder")).unwrap();
+            return Away { accounts: Accounts::lazy(&url), made, away, _silent: Some(silent) };
         }
         std::fs::rename(&made, &away).unwrap();
         std::fs::write(&made, "in the way").unwrap();
-        Away { accounts: Accounts::lazy(&fresh.url), made, away }
+        Away { accounts: Accounts::lazy(&fresh.url), made, away, _silent: None }
     }
 
     fn back(&self) {

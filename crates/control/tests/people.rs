@@ -489,32 +489,3 @@ async fn names_that_are_none_are_refused(fresh: &Fresh) {
         assert!(accounts.forget_node(&BY, user).await.is_err());
     }
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_passwords_is_turned_away_and_not_queued() {
-    let fresh = Fresh::sqlite();
-    let accounts = fresh.open().await;
-    ann(&accounts).await;
-    let mut flood = tokio::task::JoinSet::new();
-    for n in 0..100 {
-        let accounts = accounts.clone();
-        // Who is unknown waits in the same queue: the time it takes tells nothing.
-        let user = if n % 2 == 0 { "ann" } else { "nobody" };
-        flood.spawn(
-            async move { (user, accounts.sign_in(user, "wrong password", &caller()).await) },
-        );
-    }
-    let outcomes = flood.join_all().await;
-    let count = |who: &str, why: SignInError| {
-        let same = |(user, outcome): &&(&str, Result<_, SignInError>)| {
-            *user == who && matches!(outcome, Err(error) if *error == why)
-        };
-        outcomes.iter().filter(same).count()
-    };
-    let busy = ["ann", "nobody"].map(|who| count(who, SignInError::Busy));
-    let refused = ["ann", "nobody"].map(|who| count(who, SignInError::Refused));
-    assert_eq!(busy[0] + busy[1] + refused[0] + refused[1], 100);
-    assert!(busy.into_iter().all(|busy| busy > 0), "{busy:?} busy, {refused:?} refused");
-    // And it is over when it is over.
-    assert!(accounts.sign_in("ann", PASSWORD, &caller()).await.is_ok());
-}

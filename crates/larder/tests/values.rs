@@ -158,9 +158,10 @@ async fn zero_means_do_not_store(rig: Rig) {
 
 async fn touch_gives_a_new_life(rig: Rig) {
     assert!(!rig.cache.touch("key", Ttl::secs(100)).await);
-    rig.cache.set("key", &1, Ttl::secs(1)).await;
+    // By memcached's clock it may live a second less, and be touched late on a busy machine.
+    rig.cache.set("key", &1, Ttl::secs(5)).await;
     assert!(rig.cache.touch("key", Ttl::secs(100)).await);
-    rig.pass(1).await;
+    rig.pass(5).await;
     assert!(rig.cache.contains("key").await);
 }
 

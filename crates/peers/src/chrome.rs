@@ -2,11 +2,10 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::process::{Launch, Process, retry};
+use crate::process::{Launch, PATIENCE, Process, retry};
 use crate::requirements;
 use crate::scratch;
 
@@ -32,6 +31,8 @@ impl ChromeDriver {
             let address = scratch::free_address();
             let mut process = Launch::new("chromedriver", None, dir.path().join("log"))
                 .args([format!("--port={}", address.port())])
+                // Where its browsers put what they leave when they are killed.
+                .env("TMPDIR", dir.path())
                 .spawn();
             process.guard_group();
             if !process
@@ -85,7 +86,7 @@ fn request(address: SocketAddr, method: &str, path: &str, body: &str) -> String 
 
 fn exchange(address: SocketAddr, method: &str, path: &str, body: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\n\
@@ -144,7 +145,7 @@ mod tests {
     }
 
     fn ends(profile: &str) -> bool {
-        wait_until(Duration::from_secs(10), || browsers(profile) == 0)
+        wait_until(PATIENCE, || browsers(profile) == 0)
     }
 
     #[test]

@@ -200,11 +200,11 @@ fn write_sasl_files(dir: &TempDir, user: Option<User>, user_name: &str, password
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::exists;
+    use crate::process::{PATIENCE, exists};
 
     fn text(address: SocketAddr, request: &str) -> String {
         let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         stream.write_all(b"quit\r\n").unwrap();
         let mut reply = String::new();
@@ -231,7 +231,7 @@ mod tests {
 
     fn sasl_plain(address: SocketAddr, user: &str, password: &str) -> (u16, u16) {
         let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let login = binary(&mut stream, 0x21, b"PLAIN", format!("\0{user}\0{password}").as_bytes());
         let get = binary(&mut stream, 0x00, b"foo", b"");
         (login, get)
@@ -298,7 +298,7 @@ mod tests {
         stream.write_all(b"version\r\n").unwrap();
         assert!(stream.read_exact(&mut [0]).is_err());
         server.thaw();
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.read_exact(&mut [0]).unwrap();
     }
 

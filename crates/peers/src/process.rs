@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 use crate::requirements;
 use crate::scratch::User;
 
-/// How long a peer may take until it is ready.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a peer may take until it is ready, or does what it is told.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How to start a process.
 #[derive(Debug, Clone)]
@@ -167,7 +167,7 @@ impl Process {
                 stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T"))
             })
         };
-        wait_until(Duration::from_secs(5), || {
+        wait_until(PATIENCE, || {
             fs::read_dir(&threads).is_ok_and(|mut threads| threads.all(is_stopped))
         });
     }
@@ -180,11 +180,11 @@ impl Process {
         }
     }
 
-    /// Asks with `name` (`"TERM"`) and waits; kills what has not ended after five seconds.
+    /// Asks with `name` (`"TERM"`) and waits; kills what has not ended after a minute.
     pub(crate) fn stop(&mut self, name: &str) {
         if self.is_running() {
             self.signal(name);
-            wait_until(Duration::from_secs(5), || !self.is_running());
+            wait_until(PATIENCE, || !self.is_running());
         }
         self.kill();
     }

@@ -12,19 +12,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use larder_server::Settings;
-use support::{Client, FOREVER, eventually, hit, rss, set, settings, start, value};
+use larder_tenancy::Node;
+use support::{Client, FOREVER, descriptors, eventually, hit, rss, set, settings, start, value};
 
 /// Held by the test that runs.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The descriptors this process may have.
-fn descriptors() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
-    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
-    line.split_whitespace().nth(3).unwrap().parse().unwrap_or(usize::MAX)
 }
 
 /// Both ends are in this process, so each connection is two descriptors; what the kernel keeps of them is
@@ -101,11 +95,18 @@ fn who_does_not_read_is_closed_and_costs_others_nothing() {
     let value = value("big", 900_000);
     polite.ask(&set("big", &value), b"STORED\r\n");
     let before = rss();
+    let bytes_read = || server.handle.figures(None).bytes_read;
+    let read_before = bytes_read();
     let mut rude: Vec<_> = (0..100).map(|_| server.connect()).collect();
     for client in &mut rude {
         // Fails for those that are closed already.
         let _ = client.stream.write_all(&b"get big\r\n".repeat(100));
     }
+    // Who is answered just while they take all there is may be closed with them, for there is nothing left.
+    eventually("all have what they get", || {
+        assert!(server.handle.buffer_bytes() <= 8 << 20);
+        bytes_read() >= read_before + 100 * 900
+    });
     for _ in 0..50 {
         assert!(server.handle.buffer_bytes() <= 8 << 20);
         polite.ask(b"get big\r\n", &[hit("big", &value), b"END\r\n".to_vec()].concat());

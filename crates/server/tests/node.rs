@@ -11,7 +11,9 @@ use larder_tenancy::{
     Capabilities, Credential, Directory, Node, NodeFacts, SharedDirectory, Tenant, TenantId,
     TenantLimits,
 };
-use support::{Running, directory, eventually, set, settings, start, start_with, tenant, user};
+use support::{
+    FOREVER, Running, directory, eventually, set, settings, start, start_with, tenant, user,
+};
 
 const ONE: TenantId = TenantId::new(1);
 const TWO: TenantId = TenantId::new(2);
@@ -198,7 +200,8 @@ fn requests_are_timed_for_their_tenant() {
         timed() > 10
     });
     assert!(timed() <= asked);
-    assert!(server.handle.latency(Some(ONE)).quantile(0.5).unwrap() < 1_000_000_000);
+    let median = server.handle.latency(Some(ONE)).quantile(0.5).unwrap();
+    assert!(u128::from(median) < FOREVER.as_nanos(), "in nanoseconds: {median}");
     assert_eq!(server.handle.latency(Some(TWO)).total(), 0);
     assert!(server.handle.latency(None).total() > 10);
 }
@@ -209,8 +212,9 @@ fn a_probe_goes_through_every_event_loop_and_leaves_nothing() {
     let mut only = server.connect();
     only.ask(b"mn\r\n", b"MN\r\n");
     let before = server.handle.figures(None);
+    // One that is not answered within a second has failed: that may happen on a loaded machine.
     for _ in 0..4 {
-        assert!(server.handle.probe().unwrap() < Duration::from_secs(1));
+        eventually("it goes through", || server.handle.probe().is_ok());
     }
     eventually("its connections are gone", || server.handle.connections() == 1);
     let after = server.handle.figures(None);
@@ -231,7 +235,7 @@ fn a_probe_works_where_nobody_may_do_anything() {
     let server = start_with(settings(), directory(1, [], []), |tcp| vec![tcp]);
     eventually("it runs", || server.handle.probe().is_ok());
     server.directory.publish(directory(2, [tenant(1)], [])).unwrap();
-    server.handle.probe().unwrap();
+    eventually("it still does", || server.handle.probe().is_ok());
 }
 
 #[test]

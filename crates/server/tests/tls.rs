@@ -20,7 +20,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{
     ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, StreamOwned,
 };
-use support::{Client, Running, hit, set, settings, start_with, value};
+use support::{Client, Running, eventually, hit, set, settings, start_with, value};
 
 type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 
@@ -115,7 +115,7 @@ fn a_slow_reader_over_tls_gets_everything() {
     client.send(&b"get v\r\n".repeat(15));
     std::thread::sleep(Duration::from_millis(100));
     client.expect(&[hit("v", &value), b"END\r\n".to_vec()].concat().repeat(15));
-    assert_eq!(server.handle.buffer_bytes(), 0);
+    eventually("buffers are given back", || server.handle.buffer_bytes() == 0);
 }
 
 /// A record that is cut anywhere is kept until its end has come, and so is a line that is longer than what
@@ -220,13 +220,14 @@ fn who_does_not_speak_tls_is_closed() {
     let mut half = server.connect();
     half.send(&[0x16, 0x03, 0x01, 0x02, 0x00]);
     assert_eq!(half.rest(), b"");
-    assert!(is_served(&server, any_version(None)));
+    // A client that is held up in its handshake may be closed for it, too.
+    eventually("others are served", || is_served(&server, any_version(None)));
 }
 
 /// A client that was cut off gets an error; one that was closed in order reads to the end.
 #[test]
 fn the_end_of_a_connection_is_said() {
-    let idle_timeout = Some(Duration::from_millis(200));
+    let idle_timeout = Some(Duration::from_secs(2));
     let server = start_tls(tls_settings(), Settings { idle_timeout, ..settings() });
     for last in [&b"quit\r\n"[..], b""] {
         let mut client = connect(&server, any_version(None));

@@ -34,11 +34,15 @@ impl Reader {
             ("TASKLIST_LISTEN", "127.0.0.1"),
             ("TASKLIST_SESSION_ENGINE", "cached_db"),
         ];
+        // What is not answered in time is a miss: a machine that is busy is given more than is usual.
+        let Login { server, user, password } = &login;
+        let patient = format!("memcached://{user}:{password}@{server}/?timeout=60s");
         let app = Program::new(LARDER)
             .directory(dir)
             .args(["up"])
             .envs(fixed)
             .envs(login.vars())
+            .envs([("LARDER_URL", patient)])
             .envs(vars.iter().copied())
             .start();
         let tasks = banner(&app, "Task list  http://");

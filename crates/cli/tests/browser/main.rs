@@ -72,19 +72,24 @@ impl Newcomer {
         Counters { hits: count(0), misses: count(1), sets: count(2) }
     }
 
-    /// Waits until the overview of `demo` shows what the server has counted, and says what that is.
-    async fn settled(&self) -> Counters {
+    /// What the server has counted for `demo`.
+    async fn counted(&self) -> Counters {
         // A script of the page has the operator's session.
         const STATS: &str = "fetch('/api/v1/tenants/demo/stats').then((answer) => answer.json())";
         let stats = self.dashboard.evaluate(STATS).await;
         let figure = |name: &str| stats["figures"][name].as_u64().unwrap();
-        let counted = Counters {
-            hits: figure("get_hits"),
-            misses: figure("get_misses"),
-            sets: figure("sets"),
-        };
-        until("the dashboard shows it", async || self.counters().await == counted).await;
-        counted
+        Counters { hits: figure("get_hits"), misses: figure("get_misses"), sets: figure("sets") }
+    }
+
+    /// Waits until the overview of `demo` shows what the server has counted, and says what that is.
+    async fn settled(&self) -> Counters {
+        let mut shown = self.counters().await;
+        until("the dashboard shows it", async || {
+            shown = self.counters().await;
+            shown == self.counted().await
+        })
+        .await;
+        shown
     }
 
     /// Clicks what asks first, and says yes.
@@ -167,12 +172,14 @@ async fn reloads_of_the_task_list_move_the_counters_of_the_dashboard() {
         tasks.open(&list).await;
         assert_eq!(tasks.text("tr:last-child .task-name").await.as_deref(), Some(task));
 
-        let cached = newcomer.settled().await;
-        for reloads in 1..=3 {
-            tasks.reload().await;
-            let expected = Counters { hits: cached.hits + 2 * reloads, ..cached };
-            until("a reload is two hits", async || newcomer.counters().await == expected).await;
-            assert_eq!(newcomer.settled().await, expected);
+        for _ in 0..3 {
+            // A cache that does not answer within 250 ms, on a machine that is busy, is one miss more.
+            until("a reload is two hits", async || {
+                let cached = newcomer.settled().await;
+                tasks.reload().await;
+                newcomer.settled().await == Counters { hits: cached.hits + 2, ..cached }
+            })
+            .await;
         }
     }
     assert_eq!(tasks.count(".task-name").await, 3);

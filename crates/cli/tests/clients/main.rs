@@ -140,6 +140,6 @@ fn libmemcached_finds_every_command() {
     let server = Server::start(false);
     let (host, port) = server.address.rsplit_once(':').unwrap();
     let (status, output) =
-        Program::new(memccapable()).args(["-h", host, "-p", port, "-t", "5"]).run();
+        Program::new(memccapable()).args(["-h", host, "-p", port, "-t", "60"]).run();
     assert!(status.success() && output.contains("All tests passed"), "{output}");
 }

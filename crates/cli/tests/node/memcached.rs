@@ -198,7 +198,8 @@ fn two_signals_at_once_are_one_wish_to_stop() {
     client.write_all("get k\r\n".repeat(20).as_bytes()).unwrap();
     expect(&mut client, "VALUE");
     let pid = running.pid();
-    let twice = format!("kill -TERM {pid}; kill -INT {pid}");
+    // It finds both when it goes on: between two commands of a shell there may be more than a second.
+    let twice = format!("kill -STOP {pid}; kill -TERM {pid}; kill -INT {pid}; kill -CONT {pid}");
     assert!(Command::new("sh").args(["-c", &twice]).status().unwrap().success());
     says(&running, "stopping");
     let answer = read_all(&mut client);

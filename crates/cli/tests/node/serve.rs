@@ -56,6 +56,10 @@ fn it_does_not_start_open_by_accident() {
 
 #[test]
 fn what_is_wrong_is_named_with_what_would_be_right() {
+    // There are machines that let root have so many.
+    let files = std::fs::read_to_string("/proc/sys/fs/nr_open").unwrap();
+    let most = files.trim().parse::<u64>().unwrap();
+    let files = (most < 9_999_999).then_some(("--max-connections 9999999", "open files"));
     for (flags, words) in [
         ("--memory 1x", "--memory: \"1x\" will not do: want a size"),
         ("--memory 512k", "from 1m to"),
@@ -63,7 +67,6 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("--memory 64m --max-item-size 16m", "an eighth of the memory, 8 MiB"),
         ("--threads 0", "--threads: \"0\" will not do: want a number from 1"),
         ("--max-connections many", "--max-connections: \"many\""),
-        ("--max-connections 9999999", "open files"),
         ("--idle-timeout 30", "want a duration such as 500ms, 30s"),
         (
             "--accept-rate 0",
@@ -80,7 +83,10 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("--tls-cert /tmp/x", "--tls-cert without --tls-listen"),
         ("--tls-listen 127.0.0.1:0", "--tls-cert FILE"),
         ("--config /nonexistent.toml", "/nonexistent.toml"),
-    ] {
+    ]
+    .into_iter()
+    .chain(files)
+    {
         let told = refusal(&args(&format!("--open {flags}")), &[], 1);
         assert!(told.contains(words), "{flags}: {told}");
         assert_eq!(told.lines().count(), 1, "{flags}: {told}");

@@ -10,11 +10,11 @@ use crate::script::{Action, After, Expected, Reply, Section, ServerFlags, Step, 
 use crate::server::{Server, Stream, Target};
 
 /// How long a reply may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long nothing must come for a server to be called silent.
 const SILENCE: Duration = Duration::from_millis(60);
 /// The longest wait that a server without a clock that can be moved is waited for, in seconds.
-const SLEEP: u64 = 3;
+const SLEEP: u64 = 12;
 
 /// How requests are cut into writes.
 #[derive(Debug, Clone, Copy, PartialEq)]

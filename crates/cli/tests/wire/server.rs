@@ -104,7 +104,7 @@ impl Server {
             (program.args(["-l", "127.0.0.1", "-p", &port]), Address::Tcp(address))
         };
         let running = program.start();
-        let patience = Instant::now() + Duration::from_secs(20);
+        let patience = Instant::now() + Duration::from_secs(60);
         while let Err(error) = address.connect() {
             let output = running.output();
             assert!(Instant::now() < patience, "{address:?}: {error}\n{flags:?}\n{output}");
@@ -116,7 +116,7 @@ impl Server {
 
 impl Address {
     fn connect(&self) -> io::Result<Stream> {
-        const LIMIT: Option<Duration> = Some(Duration::from_secs(10));
+        const LIMIT: Option<Duration> = Some(Duration::from_secs(60));
         match self {
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(address)?;

@@ -7,15 +7,26 @@ mod wire;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use larder_client::{Client, Config, Key, Protocol};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// All protocols, to run a test over each.
 pub(crate) const PROTOCOLS: [Protocol; 3] = [Protocol::Text, Protocol::Meta, Protocol::Binary];
+
+/// How long something that comes by itself may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The client's deadline: far beyond what a busy machine takes for an answer. Who wants to see it
+/// pass lets time leap, by [`Fake::unanswered`].
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long a server that has failed is left alone: until a test says [`pass`].
+pub(crate) const RETRY: Duration = Duration::from_secs(3600);
 
 /// How the server treats its next requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +67,8 @@ struct State {
     items: HashMap<Vec<u8>, (Vec<u8>, u32)>,
     fault: Fault,
     log: Vec<String>,
+    /// Requests that were read and neither done nor answered.
+    frozen: usize,
     connections: usize,
     open: usize,
     most_open: usize,
@@ -79,6 +92,7 @@ impl Fake {
             items: HashMap::new(),
             fault: Fault::None,
             log: Vec::new(),
+            frozen: 0,
             connections: 0,
             open: 0,
             most_open: 0,
@@ -107,9 +121,9 @@ impl Fake {
     pub(crate) fn config(&self, protocol: Protocol) -> Config {
         let mut config = Config::new(vec![self.addr.into()]);
         config.protocol = protocol;
-        config.timeout = Duration::from_secs(1);
-        config.retry_min = Duration::from_secs(30);
-        config.retry_max = Duration::from_secs(30);
+        config.timeout = DEADLINE;
+        config.retry_min = RETRY;
+        config.retry_max = RETRY;
         config
     }
 
@@ -135,6 +149,37 @@ impl Fake {
         std::mem::take(&mut self.state.lock().unwrap().log)
     }
 
+    /// How many requests it has read while it was frozen.
+    pub(crate) fn frozen(&self) -> usize {
+        self.state.lock().unwrap().frozen
+    }
+
+    /// Does `work`, whose request this frozen server reads and does not answer: as soon as it has
+    /// read it, time leaps to the deadline.
+    pub(crate) async fn unanswered<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        tokio::select! {
+            biased;
+            _ = &mut work => panic!("it ended before its request was read"),
+            () = self.reads_another() => {}
+        }
+        leaping(work).await
+    }
+
+    /// Begins `work`, and drops it when this frozen server has read its request.
+    pub(crate) async fn cancelled(&self, work: impl Future) {
+        tokio::select! {
+            biased;
+            _ = work => panic!("it ended before its request was read"),
+            () = self.reads_another() => {}
+        }
+    }
+
+    async fn reads_another(&self) {
+        let before = self.frozen();
+        eventually("the request is read", || self.frozen() > before).await;
+    }
+
     pub(crate) fn connections(&self) -> usize {
         self.state.lock().unwrap().connections
     }
@@ -152,15 +197,36 @@ pub(crate) fn key(text: &str) -> Key {
 ///
 /// # Panics
 ///
-/// After five seconds.
+/// After a minute.
 pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
-    for _ in 0..500 {
-        if condition() {
-            return;
-        }
+    let end = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < end, "never: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("never: {what}");
+}
+
+/// Does `work`, which waits for nothing but its deadline: time leaps there.
+pub(crate) async fn leaping<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::pause();
+    let done = work.await;
+    tokio::time::resume();
+    done
+}
+
+/// Lets time pass at once. Only where nothing is under way or due: its deadline would pass as well.
+pub(crate) async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+/// An address where nobody listens, for as long as the socket lives that keeps it from others.
+pub(crate) fn dead_address() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = socket.local_addr().unwrap();
+    (socket, addr)
 }
 
 async fn serve(mut stream: TcpStream, state: &Mutex<State>) {
@@ -195,6 +261,7 @@ impl State {
             self.fault = Fault::None;
         }
         if matches!(fault, Fault::Freeze | Fault::CloseOnce) {
+            self.frozen += usize::from(fault == Fault::Freeze);
             return (fault, Vec::new());
         }
         self.log.push(format!("{} {}", request.verb, request.key).trim_end().to_owned());

@@ -63,6 +63,14 @@ impl Checks {
     }
 }
 
+#[cfg(test)]
+impl Checks {
+    /// As many checks as may run or wait, for as long as the value is held.
+    pub(crate) fn flood(&self) -> tokio::sync::SemaphorePermit<'_> {
+        self.waiting.try_acquire_many(u32::try_from(WAITING).unwrap()).unwrap()
+    }
+}
+
 impl From<Busy> for AccountsError {
     fn from(_: Busy) -> Self {
         let says = "too many passwords are being checked at once; try again in a few seconds";

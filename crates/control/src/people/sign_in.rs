@@ -229,4 +229,29 @@ mod tests {
         accounts.revoke_credential(&by, &shop, "bob").await.unwrap();
         assert_eq!(accounts.let_in(bob, &caller).await, Err(SignInError::Refused));
     }
+
+    #[tokio::test]
+    async fn a_flood_of_passwords_is_turned_away_and_not_queued() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = AccountsUrl::file(&dir.path().join("accounts.db"));
+        let accounts = Accounts::open(&url).await.unwrap();
+        let by = Actor { who: "test".to_owned(), from: "test".to_owned() };
+        let password = "correct horse battery";
+        accounts.create_operator(&by, "ann").await.unwrap();
+        accounts.set_operator_password(&by, "ann", password, None).await.unwrap();
+        let sign_in = async |user: &str, password: &str| {
+            accounts.sign_in(user, password, &Caller::default()).await.map(|_| ())
+        };
+        let flood = accounts.checks().flood();
+        // Who is unknown waits in the same queue: the time it takes tells nothing.
+        for (user, password) in [("ann", password), ("ann", "wrong"), ("nobody", "wrong")] {
+            assert_eq!(sign_in(user, password).await, Err(SignInError::Busy), "{user}");
+        }
+        // And it is over when it is over.
+        drop(flood);
+        for user in ["ann", "nobody"] {
+            assert_eq!(sign_in(user, "wrong").await, Err(SignInError::Refused), "{user}");
+        }
+        assert_eq!(sign_in("ann", password).await, Ok(()));
+    }
 }

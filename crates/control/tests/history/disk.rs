@@ -26,7 +26,7 @@ async fn a_sudden_end_loses_at_most_the_minute() {
 /// Waits until the file has so many minutes: a simulated one is over sooner than it is written.
 async fn minutes_are_written(path: &Path, wanted: i64) {
     let file = SqlitePool::connect_with(SqliteConnectOptions::new().filename(path)).await.unwrap();
-    for _ in 0..1000 {
+    for _ in 0..6000 {
         let count = sqlx::query_scalar("SELECT COUNT(*) FROM periods").fetch_one(&file).await;
         let found: i64 = count.unwrap();
         if found >= wanted {

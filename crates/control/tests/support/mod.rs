@@ -106,7 +106,7 @@ impl Fresh {
             sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
         } else {
             let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.file());
-            let options = options.busy_timeout(std::time::Duration::from_secs(5));
+            let options = options.busy_timeout(std::time::Duration::from_secs(60));
             let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
             sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
             connection.close().await.unwrap();
@@ -117,6 +117,14 @@ impl Fresh {
     pub(crate) fn file(&self) -> PathBuf {
         self.dir.path().join("made/accounts.db")
     }
+}
+
+/// An address where nobody listens, and nobody else can as long as its socket is there.
+pub(crate) fn silent() -> (tokio::net::TcpSocket, std::net::SocketAddr) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = socket.local_addr().unwrap();
+    (socket, addr)
 }
 
 pub(crate) static BY: LazyLock<Actor> =

@@ -7,12 +7,13 @@
     reason = "a module shared by test files, each of which uses a part of it"
 )]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use larder::client::{Client, Config, Credentials, Protocol, ServerAddr};
 use larder::store::Clock;
 use larder::{Backend, Cache, Ttl};
 use larder_peers::Memcached;
+use tokio::net::TcpSocket;
 
 /// The backends of the suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +66,14 @@ impl Rig {
         match &self.clock {
             Some(clock) => clock.advance(Duration::from_secs(seconds)),
             None => {
-                // memcached's clock ticks once a second, so a TTL ends up to one second late.
-                tokio::time::sleep(Duration::from_millis(seconds * 1000 + 1100)).await;
+                // memcached's clock ticks once a second, and on a busy machine late: what lives as
+                // long from now on tells when it has come so far.
+                let end = Instant::now() + Duration::from_secs(seconds + 60);
+                assert!(self.cache.set("passes", &seconds, Ttl::secs(seconds)).await);
+                while self.cache.contains("passes").await {
+                    assert!(Instant::now() < end, "{seconds} s do not pass");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
             }
         }
     }
@@ -98,9 +105,11 @@ fn config(kind: Kind, server: &Memcached) -> Config {
 
 /// A cache whose only server is a port where nobody listens.
 pub fn dead_cache() -> Cache {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let addr = listener.local_addr().expect("its address");
-    drop(listener);
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    let addr = socket.local_addr().expect("its address");
+    // Bound to the end of the program, so that nobody else is given the port.
+    std::mem::forget(socket);
     let config = Config::new(vec![addr.to_string().parse().expect("an address")]);
     let client = Client::new(config).expect("a valid configuration");
     Cache::builder(Backend::memcached(client)).default_ttl(Ttl::Never).build().expect("valid")

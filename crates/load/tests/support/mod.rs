@@ -9,12 +9,36 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use larder_load::{Address, Server};
+use larder_load::{Address, Figures, Generator, Server, Tally};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+/// Longer than anything takes on a loaded machine.
+pub(crate) const FOREVER: Duration = Duration::from_secs(60);
+
+/// Runs a load in which something happens.
+pub(crate) fn run(generator: &Generator, server: &Server) -> Figures {
+    run_until(generator, server, |tally| tally.operations() + tally.lost > 0)
+}
+
+/// Runs a load until there was enough in one run: a loaded machine may answer nothing in a short one.
+pub(crate) fn run_until(
+    generator: &Generator,
+    server: &Server,
+    is_enough: impl Fn(&Tally) -> bool,
+) -> Figures {
+    let begin = Instant::now();
+    loop {
+        let figures = generator.run(server, &mut |_| ()).unwrap();
+        if is_enough(&figures.tally) {
+            return figures;
+        }
+        assert!(begin.elapsed() < FOREVER, "never enough: {:?}", figures.tally);
+    }
+}
 
 /// What a relay does to each piece of what the server answers; false: it hangs up.
 pub(crate) type Alter = fn(&mut [u8]) -> bool;

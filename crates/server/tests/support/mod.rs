@@ -12,6 +12,7 @@ use larder_tenancy::{
     Capabilities, Credential, Digest, Directory, Salt, SharedDirectory, Tenant, TenantId,
     TenantName,
 };
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Longer than anything takes on a loaded machine: who waits so long waits for ever.
 pub(crate) const FOREVER: Duration = Duration::from_secs(60);
@@ -42,6 +43,7 @@ pub(crate) fn start_with(
 ) -> Running {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
+    descriptors();
     // Storms of connections have to wait somewhere.
     rustix::net::listen(&socket, 4096).unwrap();
     let directory = SharedDirectory::new(directory);
@@ -145,7 +147,8 @@ impl<S: Read + Write> Client<S> {
         let mut line = Vec::new();
         let mut byte = [0];
         while !line.ends_with(b"\r\n") {
-            assert_eq!(self.stream.read(&mut byte).unwrap(), 1, "closed after {:?}", shown(&line));
+            let read = self.stream.read_exact(&mut byte);
+            assert!(read.is_ok(), "{read:?} after {}", shown(&line));
             line.push(byte[0]);
         }
         String::from_utf8(line).unwrap().trim_end().to_owned()
@@ -159,6 +162,7 @@ impl<S: Read + Write> Client<S> {
             match self.stream.read(&mut buffer) {
                 Ok(0) => return rest,
                 Ok(read) => rest.extend_from_slice(&buffer[..read]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return rest,
                 Err(error) => panic!("{error} after {:?}", shown(&rest)),
             }
@@ -223,6 +227,15 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(start.elapsed() < FOREVER, "never: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// How many descriptors this process may have: as many as the system lets it, up to what tests need. Both
+/// ends of all connections are in it, so the usual 1024 are not enough.
+pub(crate) fn descriptors() -> usize {
+    let (now, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    let wanted = most.min(1 << 16).max(now);
+    setrlimit(Resource::RLIMIT_NOFILE, wanted, most).unwrap();
+    usize::try_from(wanted).unwrap()
 }
 
 /// The memory of this process, in bytes.

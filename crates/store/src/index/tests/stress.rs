@@ -14,6 +14,10 @@ const OWN: u64 = 20_000;
 const RELOCATED: u64 = 1 << 30;
 
 const TIME: Duration = Duration::from_millis(if cfg!(miri) { 200 } else { 1500 });
+/// Only what hangs takes so long.
+const FOREVER: Duration = Duration::from_secs(60);
+/// So many sizes the table has at least; on a busy machine that takes longer.
+const SIZES: usize = if cfg!(miri) { 0 } else { 6 };
 
 struct Run<'a> {
     heap: &'a Heap,
@@ -69,7 +73,7 @@ impl Run<'_> {
             let found =
                 self.table.seek(hash_of(number), |slot| slot.location() % RELOCATED == number);
             assert!(found.is_none(), "{number} was missing for a moment");
-            assert!(start.elapsed() < Duration::from_secs(20), "{number} is missing");
+            assert!(start.elapsed() < FOREVER, "{number} is missing");
             std::thread::yield_now();
         }
     }
@@ -163,7 +167,7 @@ fn readers_miss_only_what_found_no_room_while_everything_moves() {
         let writers = [0, 1].map(|thread| scope.spawn(move || run.write(thread)));
         let readers = [2, 3].map(|thread| scope.spawn(move || run.read(thread)));
         let start = Instant::now();
-        while start.elapsed() < TIME {
+        while start.elapsed() < if sizes.len() < SIZES { FOREVER } else { TIME } {
             std::thread::sleep(Duration::from_millis(1));
             sizes.insert(table.buckets());
             if readers.iter().any(std::thread::ScopedJoinHandle::is_finished) {
@@ -178,7 +182,7 @@ fn readers_miss_only_what_found_no_room_while_everything_moves() {
     });
     let items = run.items.into_inner();
     assert_eq!(table.validate(&Relocated), Ok(items));
-    assert!(cfg!(miri) || sizes.len() > 5, "it was resized: {sizes:?}");
+    assert!(sizes.len() >= SIZES, "it was resized: {sizes:?}");
     assert!(reads > 0);
     let lost = run.lost.into_inner();
     assert!(lost < reads, "{lost} items were lost");
