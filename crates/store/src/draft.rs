@@ -88,7 +88,7 @@ impl Shared {
             match self.begin_chunk(pin, tenant, &draft, number, &mut effort) {
                 Ok(place) => draft.chunks.push(place),
                 Err(error) => {
-                    self.give_up(draft);
+                    self.give_up(tenant, draft);
                     return Err(error);
                 }
             }
@@ -147,14 +147,15 @@ impl Shared {
         Ok(place)
     }
 
-    /// Makes a draft's bytes nothing.
+    /// Makes a draft's bytes nothing, which is waste like that of items.
     #[allow(unsafe_code)]
     #[allow(clippy::needless_pass_by_value, reason = "what is given up is gone")]
-    pub(crate) fn give_up(&self, draft: Draft) {
+    pub(crate) fn give_up(&self, tenant: &TenantState, draft: Draft) {
         let give_up = |place: &Place, len: usize| {
             // SAFETY: reserved by this draft, and not published.
             unsafe { write_filler(&self.arena, place.at, len) };
-            self.segments.about(place.segment).give_up(len);
+            let before = self.segments.about(place.segment).give_up(len);
+            self.note_waste(tenant, place.segment, before, len);
         };
         give_up(&draft.place, draft.layout.len());
         for (number, chunk) in draft.chunks.iter().enumerate() {

@@ -203,7 +203,7 @@ impl Shared {
                     return Ok(Ok(cas));
                 }
                 Attempt::Refused(refused) => {
-                    self.give_up(draft);
+                    self.give_up(tenant, draft);
                     return Ok(Err(refused));
                 }
                 Attempt::Outdated(why) => draft = self.draw_again(pin, tenant, key, draft, why)?,
@@ -216,13 +216,13 @@ impl Shared {
         }
         if !self.evicts {
             let bytes = draft.layout.len();
-            self.give_up(draft);
+            self.give_up(tenant, draft);
             return Err(StoreError::NoRoom { bytes });
         }
         // Stored, and evicted at once: the index has no room near this hash, and gets none.
         let cas = self.cas_at(draft.place.at);
         let slot = Slot::new(draft.hash, draft.place.at, 0);
-        self.give_up(draft);
+        self.give_up(tenant, draft);
         pin.worker.counters.of(tenant.id).removed(Event::Evicted, slot);
         Ok(Ok(cas))
     }
@@ -400,7 +400,7 @@ impl Shared {
             }
             Ok(again)
         })();
-        self.give_up(draft);
+        self.give_up(tenant, draft);
         again
     }
 }

@@ -123,7 +123,7 @@ impl Drop for Reservation {
         shared.shifting.reserved.fetch_sub(self.bytes, Ordering::Relaxed);
         self.tenant.state.reserved.fetch_sub(self.bytes, Ordering::Relaxed);
         if let Some(draft) = self.draft.take() {
-            shared.give_up(draft);
+            shared.give_up(&self.tenant.state, draft);
         }
     }
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Checked, MIB, ms, pattern, set, text};
-use larder_store::{Commit, Limits, Mode, Outcome, StoreError, Tenant};
+use larder_store::{Commit, Config, Limits, Mode, Outcome, StoreError, Tenant};
 
 #[test]
 fn nobody_sees_a_reservation_before_it_is_committed() {
@@ -166,6 +166,33 @@ fn many_small_reservations_leave_room_for_others() {
         }
         let stored = tenant.set(&n.to_be_bytes(), &[b'v'; 120], 0, None);
         assert_eq!(stored, Ok(()), "{n}: with {} reservations", held.len());
+    }
+}
+
+/// Nor must large items that begin in the same segments: what is written there keeps it from being decided
+/// whether they stay, and the rest of them would stay for ever.
+#[test]
+fn large_items_beside_reservations_make_room_for_others() {
+    for max_bytes in [MIB, 2 * MIB] {
+        let tenant = Checked::new(max_bytes);
+        let value = pattern(5, max_bytes / 17);
+        let mut held = Vec::new();
+        for n in 0..16_u32 {
+            held.push(tenant.reserve(tenant.hashed(b"k"), 20, 0, None).unwrap());
+            let stored = tenant.set(&n.to_be_bytes(), &value, 0, None);
+            assert_eq!(stored, Ok(()), "{n} of {max_bytes}");
+        }
+        assert!(tenant.stats().evictions > 0);
+    }
+}
+
+/// Also where nothing is evicted, and only waste makes room.
+#[test]
+fn what_dropped_reservations_held_is_used_again() {
+    let tenant = Checked::with(&Config { evicts: false, ..Config::new(MIB) });
+    for n in 0..200 {
+        let reserved = tenant.reserve(tenant.hashed(b"k"), 60_000, 0, None).map(drop);
+        assert_eq!(reserved, Ok(()), "{n}");
     }
 }
 

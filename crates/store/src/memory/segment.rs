@@ -96,9 +96,9 @@ impl About {
         self.usage.fetch_sub(Usage::PENDING, Ordering::Release);
     }
 
-    /// A reserved record of `len` bytes is nothing.
-    pub(crate) fn give_up(&self, len: usize) {
-        self.usage.fetch_sub(Usage::PENDING - len as u64, Ordering::Release);
+    /// A reserved record of `len` bytes is nothing. Returns the usage before.
+    pub(crate) fn give_up(&self, len: usize) -> Usage {
+        Usage(self.usage.fetch_sub(Usage::PENDING - len as u64, Ordering::Release))
     }
 
     /// An item whose record has `len` bytes is no longer referred to. Returns the usage before.

@@ -196,9 +196,9 @@ impl Scan<'_> {
     /// Moves a chunk, if its item lives. Returns whether that could be done.
     #[allow(unsafe_code)]
     fn settle_chunk(&mut self, Candidate { at, hash, .. }: Candidate, chunk: Chunk) -> bool {
-        if self.reclaim.is_none() {
-            return true;
-        }
+        let Some(reclaim) = &self.reclaim else { return true };
+        let is_pressed =
+            self.victim.why == Why::Eviction && reclaim.is_fruitless(self.victim.queue);
         let (shared, number) = (self.shared, chunk.number as usize);
         let mut home = shared.index.lock(hash);
         let Some(found) = home.find(|slot| self.has_chunk(slot, number, at)) else { return true };
@@ -210,9 +210,13 @@ impl Scan<'_> {
         };
         let len = chunk_record_len(chunk.len);
         let need = Need { queue, len, align: CHUNK_ALIGN, expires: item.expires() };
-        let Some(place) = self.place(need, item_segment) else {
+        // Whether the item stays is decided where it begins. While somebody writes beside that, nobody looks
+        // there, and the chunks would move for ever.
+        let goes = is_pressed && shared.segments.about(item_segment).usage().pending() > 0;
+        let place = if goes { None } else { self.place(need, item_segment) };
+        let Some(place) = place else {
             let flushed = self.is_flushed(item_segment);
-            if !flushed && self.awaits_room() {
+            if !flushed && !goes && self.awaits_room() {
                 return false;
             }
             // The item cannot live without its chunk.
