@@ -65,8 +65,10 @@ impl Geometry {
         let by_size: u32 = match max_bytes >> 20 {
             0..4 => 13,
             4..8 => 14,
-            // Small also where many tenants share much: each has one of its own at least.
-            _ => 15,
+            // Small also where many tenants share much: each has one of its own at least. Larger where many
+            // cores do: who overwrites tells another's segment how much of it is dead a few times each.
+            8..4096 => 15,
+            _ => 16,
         };
         // The table of an item's chunks, four bytes each, has to fit beside its key.
         let table = |shift: u32| max_item_bytes / ((1 << shift) / 16 - 64) * 4;
@@ -98,7 +100,7 @@ mod tests {
         assert!(small.segments > 120);
         assert_eq!(geometry(25 << 20, 1 << 20).segment_shift, 15);
         assert_eq!(geometry(1 << 30, 1 << 20).segment_shift, 15);
-        assert_eq!(geometry(64 << 30, 1 << 20).segment_shift, 15);
+        assert_eq!(geometry(64 << 30, 1 << 20).segment_shift, 16);
     }
 
     #[test]
