@@ -12,7 +12,7 @@
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use larder_store::HashedKey;
+use larder_store::{HashedKey, prefetch};
 use rustix::event::epoll::EventFlags;
 use rustix::fd::OwnedFd;
 use rustix::net::Shutdown;
@@ -158,7 +158,14 @@ impl Connection {
             && self.tls.is_none()
             && self.input.is_empty()
             && self.unsent.is_empty();
-        reads.then(|| socket::receive_into(&self.socket, buffer, &mut self.ended))
+        reads.then(|| {
+            // While the socket is read, what says who the connection is comes; then what that refers to.
+            let access = self.session.access();
+            prefetch(access);
+            let read = socket::receive_into(&self.socket, buffer, &mut self.ended);
+            access.prefetch();
+            read
+        })
     }
 
     /// The key that the first request of what was read is about.

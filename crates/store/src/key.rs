@@ -1,5 +1,6 @@
 //! A key with its hash: computed once, and used by all that is done with the key.
 
+use crate::memory::segment::TENANT_BITS;
 use crate::tenant::Tenant;
 
 /// A tenant's key with its hash: hashed once, then prefetched, looked up and written under it.
@@ -17,6 +18,12 @@ impl<'k> HashedKey<'k> {
     #[inline]
     pub fn key(&self) -> &'k [u8] {
         self.bytes
+    }
+
+    /// The number of its tenant in the store.
+    #[inline]
+    pub(crate) fn tenant(&self) -> u32 {
+        (self.whose & ((1 << TENANT_BITS) - 1)) as u32
     }
 
     /// Its hash in this tenant, for whoever looks at a sample of keys.

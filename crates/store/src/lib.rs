@@ -79,6 +79,7 @@ mod write;
 pub use clock::Clock;
 pub use config::{Config, MAX_KEY_BYTES, MIN_MAX_BYTES, MOST_BYTES, MOST_ITEM_BYTES};
 pub use error::StoreError;
+pub use index::prefetch;
 pub use item::Item;
 pub use key::HashedKey;
 pub use memory::stored::Value;

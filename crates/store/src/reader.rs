@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::epoch::Pin;
+use crate::index::prefetch;
 use crate::item::Item;
 use crate::key::HashedKey;
 use crate::read::Sought;
@@ -42,12 +43,26 @@ impl Store {
     }
 
     /// Looks at that line, which should have been [fetched](Self::prefetch) some keys ago, and has the
-    /// first lines of the likely item fetched. A hint; cheaper while this thread has a [`Reader`].
+    /// first lines of the likely item fetched, and where the look-up is counted. A hint; cheaper while this
+    /// thread has a [`Reader`].
     #[inline]
     pub fn prefetch_item(&self, key: HashedKey<'_>) {
         let shared = &*self.shared;
-        let _pin = shared.epoch.pin();
+        let pin = shared.epoch.pin();
+        prefetch(pin.worker.counters.of(key.tenant()));
         shared.foresee(&shared.index.home(key.hash), key.hash);
+    }
+}
+
+impl Tenant {
+    /// Has what every command of the tenant reads of it fetched. A hint, for who works for many tenants in
+    /// turns.
+    #[inline]
+    pub fn prefetch(&self) {
+        let state = &*self.state;
+        prefetch(&state.id);
+        prefetch(&state.flushed_before);
+        prefetch(&state.flush_at);
     }
 }
 

@@ -177,11 +177,18 @@ impl Directory {
     }
 }
 
+/// What does not expire has this instead of a time.
+const NEVER: u64 = u64::MAX;
+
 /// What a connection may do, and where. Cheap to copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     tenant: TenantId,
     capabilities: Capabilities,
+    // Of the credential, so that what every request asks needs no look at it.
+    has_prefix: bool,
+    /// [`NEVER`], or when its time is over.
+    expires: u64,
     /// None: anonymous.
     credential: Option<Arc<Credential>>,
 }
@@ -190,7 +197,7 @@ impl Grant {
     /// For connections that have not authenticated.
     #[must_use]
     pub fn anonymous(tenant: TenantId, capabilities: Capabilities) -> Self {
-        Self { tenant, capabilities, credential: None }
+        Self { tenant, capabilities, has_prefix: false, expires: NEVER, credential: None }
     }
 
     /// Of a credential whose password was `verified`, or not, at the unix time `now`.
@@ -219,6 +226,8 @@ impl Grant {
         Self {
             tenant: credential.tenant,
             capabilities: credential.capabilities - denied,
+            has_prefix: credential.key_prefix.is_some(),
+            expires: credential.expires.unwrap_or(NEVER),
             credential: Some(credential.clone()),
         }
     }
@@ -255,7 +264,7 @@ impl Grant {
     #[must_use]
     #[inline]
     pub fn allows_key(&self, key: &[u8]) -> bool {
-        self.key_prefix().is_none_or(|prefix| key.starts_with(prefix))
+        !self.has_prefix || self.key_prefix().is_none_or(|prefix| key.starts_with(prefix))
     }
 
     /// Who authenticated; none: nobody did.
@@ -269,7 +278,7 @@ impl Grant {
     #[must_use]
     #[inline]
     pub fn has_expired(&self, now: u64) -> bool {
-        self.credential.as_ref().is_some_and(|credential| credential.has_expired(now))
+        now >= self.expires && self.expires != NEVER
     }
 }
 

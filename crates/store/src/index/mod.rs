@@ -48,7 +48,7 @@ mod tests;
 
 pub(crate) use bucket::Bucket;
 pub(crate) use home::{At, Home};
-pub(crate) use prefetch::prefetch;
+pub use prefetch::prefetch;
 pub(crate) use resize::{Load, Step};
 pub(crate) use slot::Slot;
 pub(crate) use table::{Found, Place, Table};
