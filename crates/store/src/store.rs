@@ -104,8 +104,7 @@ static NUMBERS: AtomicU64 = AtomicU64::new(0);
 /// No store can do with fewer.
 const FEWEST_SEGMENTS: usize = 64;
 
-/// The index begins with so many buckets, but in the smallest stores: it grows by halves, and from here a
-/// million items find it neither just grown nor about to.
+/// The index begins with so many buckets, 64 KiB of them, but in the smallest stores.
 const FIRST_BUCKETS: usize = 1024;
 
 /// Segments that only reclaim may use, so that it can always go on.

@@ -34,7 +34,7 @@ const SHRINK_BELOW: u64 = 60;
 /// ... to this load.
 const SHRINK_TO: u64 = 80;
 /// How much larger than needed a grown table is made, in percent: while there is memory, and later.
-const GROWTH_ROOMY: u64 = 150;
+const GROWTH_ROOMY: u64 = 140;
 const GROWTH: u64 = 108;
 
 /// What the table's size goes by.
