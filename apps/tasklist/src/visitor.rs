@@ -2,7 +2,6 @@
 //! cookies, sends what a browser sends with a form, and does not follow redirects by itself.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::net::TcpStream;
 
 /// How long a visitor waits for a page.
@@ -211,22 +211,11 @@ fn encode_form(form: &[(&str, &str)]) -> String {
         if !encoded.is_empty() {
             encoded.push('&');
         }
-        percent_encode(name, &mut encoded);
+        encoded.extend(utf8_percent_encode(name, NON_ALPHANUMERIC));
         encoded.push('=');
-        percent_encode(value, &mut encoded);
+        encoded.extend(utf8_percent_encode(value, NON_ALPHANUMERIC));
     }
     encoded
-}
-
-fn percent_encode(text: &str, into: &mut String) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() {
-            into.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(into, "%{byte:02X}");
-        }
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod bench;
 mod check;
 mod memcached;
 mod node;
+mod now;
 mod serve;
 mod tell;
 mod units;

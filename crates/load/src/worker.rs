@@ -273,10 +273,10 @@ impl<'l> Worker<'l> {
         self.published = operations;
     }
 
-    /// Replies were last looked for at `looked`: what has come since then is not missing, should this thread
-    /// have been held up.
+    /// Replies were last looked for at `looked`, or after that: what has come or was due since then is not
+    /// missing, should this thread have been held up.
     fn finish(mut self, looked: Instant) -> Outcome {
-        self.outcome.behind = self.pace.behind(Instant::now());
+        self.outcome.behind = self.pace.behind(looked);
         for since in self.connections.iter().flatten().filter_map(Connection::waiting_since) {
             let age = looked.saturating_duration_since(since);
             if age > LATE {

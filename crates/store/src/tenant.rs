@@ -19,7 +19,8 @@ pub struct Limits {
     /// exceed what the store can hold, which is a percent less than its limit, each is that much lower.
     pub floor_bytes: usize,
     /// Beyond this the tenant makes room by evicting its own items. Fewer than four segments (of
-    /// 8 KiB to 1 MiB, by the size of the store) mean four.
+    /// 8 KiB to 64 KiB, by the size of the store, and up to 1 MiB where items may be very large) mean
+    /// four.
     pub ceiling_bytes: usize,
 }
 

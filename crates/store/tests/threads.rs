@@ -6,12 +6,15 @@ mod common;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Checked, MIB, cas_of, ms, numbers, set, text};
 use larder_store::{Arith, Commit, Config, Item, Limits, Mode, Outcome, StoreError, Tenant};
 
 const THREADS: u64 = 4;
+
+/// Longer than anybody does not run.
+const FOREVER: Duration = Duration::from_secs(60);
 
 /// A value that says whose it is: key, version and tenant are in it and fill it, and a checksum ends it.
 fn sealed(tenant: u64, key: u64, version: u64, len: usize) -> Vec<u8> {
@@ -227,16 +230,17 @@ fn no_increment_and_no_cas_is_lost_to_relocation() {
     });
     let stats = store.stats();
     // Others are evicted where somebody who reads does not run for long, and then few.
-    assert!(stats.evictions < stats.relocated && stats.relocated > 1_000, "{stats:?}");
+    assert!(stats.evictions < stats.relocated / 10 && stats.relocated > 1_000, "{stats:?}");
     assert_eq!(text(&store, "incr"), Some(counted.to_string()));
     assert_eq!(text(&store, "cas"), Some(counted.to_string()));
 }
 
 /// Does it again as long as others, who are not running just now, keep all free memory from being used.
 fn until_there_is_room<T>(mut store: impl FnMut() -> Result<T, StoreError>) -> T {
+    let end = Instant::now() + FOREVER;
     loop {
         match store() {
-            Err(StoreError::NoRoom { .. }) => thread::yield_now(),
+            Err(StoreError::NoRoom { .. }) if Instant::now() < end => thread::yield_now(),
             stored => return stored.unwrap(),
         }
     }
@@ -275,6 +279,7 @@ fn add_one_by_cas(tenant: &Tenant) -> bool {
 #[test]
 fn what_stays_is_found_at_all_times() {
     const STAY: u64 = 500;
+    const MOST_LOST: u64 = 6_000;
     let store = Checked::new(64 * MIB);
     let done = AtomicBool::new(false);
     for key in 0..STAY {
@@ -301,18 +306,21 @@ fn what_stays_is_found_at_all_times() {
                 store.set(&key.to_be_bytes(), &value, flags(key), None).unwrap();
             }
         });
+        let mut lost = 0;
         for n in 0..60_000_u64 {
             let key = n.to_le_bytes().repeat(2);
             store.set(&key, &[], 0, None).unwrap();
             // The index cannot grow while somebody who reads does not run; a new item that finds no
             // room in it is evicted at once.
-            while store.get(&key, |_| ()).is_none() {
+            while store.get(&key, |_| ()).is_none() && lost < MOST_LOST {
+                lost += 1;
                 thread::sleep(Duration::from_millis(1));
                 store.set(&key, &[], 0, None).unwrap();
             }
         }
         done.store(true, Ordering::Relaxed);
     });
+    assert!(store.stats().evictions < MOST_LOST, "{:?}", store.stats());
     assert_eq!(store.len() as u64, 60_000 + STAY);
 }
 

@@ -16,8 +16,8 @@ use super::place::Place;
 use super::table::{Side, Table};
 use super::{
     ListFormat, actor, ask, bold, explained, known_servers, print, tenant_name, wait_for_nodes,
-    when,
 };
+use crate::now::now;
 use crate::{tell, units};
 
 const ROTATION: &str = "\
@@ -137,7 +137,7 @@ struct Change {
 fn lifetime(text: &str) -> Result<u64, String> {
     let time = units::duration(text).filter(|time| time.as_secs() > 0);
     let time = time.ok_or_else(|| format!("want {}, at least 1s", units::DURATION))?;
-    Ok(when::now().saturating_add(time.as_secs()))
+    Ok(now().saturating_add(time.as_secs()))
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
@@ -172,7 +172,7 @@ async fn list(accounts: &Accounts, tenant: &TenantName, format: ListFormat) -> a
     ]);
     for one in &credentials {
         let primary = if one.is_primary { " (primary)" } else { "" };
-        let expired = one.expires.is_some_and(|at| at <= when::now());
+        let expired = one.expires.is_some_and(|at| at <= now());
         let expires = match one.expires {
             None => "never".to_owned(),
             Some(at) if expired => format!("{} (over)", utc_minute(at)),

@@ -12,7 +12,6 @@ pub(crate) mod provision;
 pub(crate) mod sign_in;
 pub(crate) mod table;
 pub(crate) mod tenants;
-pub(crate) mod when;
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;

@@ -23,7 +23,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::accounts::{place, when::now};
+use crate::accounts::place;
+use crate::now::now;
 use crate::units;
 
 /// The operator who is there from the start.

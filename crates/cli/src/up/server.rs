@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use larder::Cache;
@@ -13,6 +13,7 @@ use larder_tenancy::SharedDirectory;
 
 use super::demo;
 use crate::node::fleet::Fleet;
+use crate::now::now;
 use crate::serve::{Chosen, Setting, Sources, Users};
 
 /// How long a change of the accounts may take to get from one part of this process to another.
@@ -94,10 +95,9 @@ fn access(fleet: &Fleet, file: &std::path::Path, servers: Vec<String>) -> anyhow
 }
 
 fn is_let_in(directory: &SharedDirectory, secret: &Secret) -> bool {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (user, password) = (secret.username.as_bytes(), secret.password.as_bytes());
     let directory = directory.load();
-    let Ok(grant) = directory.authenticate(user, password, now) else { return false };
+    let Ok(grant) = directory.authenticate(user, password, now()) else { return false };
     directory.tenant(grant.tenant()).is_some_and(|tenant| tenant.name.as_str() == demo::NAME)
 }
 

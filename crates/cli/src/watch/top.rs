@@ -11,7 +11,8 @@ use super::live;
 use super::memcached::Memcached;
 use super::servers::Which;
 use crate::accounts::place::Place;
-use crate::accounts::{actor, sign_in, tenant_name, when};
+use crate::accounts::{actor, sign_in, tenant_name};
+use crate::now::now;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -91,7 +92,7 @@ async fn of_accounts(place: &Place) -> anyhow::Result<Held> {
     let Some(operator) = operators.into_iter().next() else { bail!("there is no operator") };
     let of = Principal::Operator { name: operator.name };
     let by = actor("top");
-    let expires = when::now() + 24 * 60 * 60;
+    let expires = now() + 24 * 60 * 60;
     let token = accounts.create_token(&by, &of, "larder top", Some(expires)).await?.value;
     let console = Console::with_token(&url, &token)?;
     let id = accounts.tokens(&of).await?.into_iter().rfind(|one| one.note == "larder top");

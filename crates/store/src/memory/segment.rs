@@ -8,7 +8,8 @@
 use super::arena::SegmentId;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
-/// Sequence numbers fit this many bits: 2^41 segments of 32 KiB are two years of writes at 1 GB/s.
+/// Sequence numbers fit this many bits: 2^41 segments of 32 KiB are two years of writes at 1 GB/s, and the
+/// smallest, of 8 KiB, half a year.
 pub(crate) const SEQ_BITS: u32 = 41;
 
 /// The owner of a segment: a tenant and a queue of it, and which use of the segment this is.
@@ -165,6 +166,11 @@ impl Segments {
     /// Gives a free segment to a tenant's queue, under a new sequence number.
     pub(crate) fn open(&self, segment: SegmentId, tenant: u32, queue: Queue) -> u64 {
         let seq = self.next_seq.fetch_add(1, Ordering::Relaxed);
+        // Beyond, the segment would be another tenant's.
+        assert!(
+            seq < 1 << SEQ_BITS,
+            "a store has filled 2^{SEQ_BITS} segments, and can fill no more"
+        );
         let about = self.about(segment);
         about.len.store(0, Ordering::Relaxed);
         about.taken.store(0, Ordering::Relaxed);

@@ -211,7 +211,8 @@ impl Scan<'_> {
         let len = chunk_record_len(chunk.len);
         let need = Need { queue, len, align: CHUNK_ALIGN, expires: item.expires() };
         // Whether the item stays is decided where it begins. While somebody writes beside that, nobody looks
-        // there, and the chunks would move for ever.
+        // there, and the chunks would move for ever. That may be over in a moment, but under pressure
+        // everything goes that stands in the way.
         let goes = is_pressed && shared.segments.about(item_segment).usage().pending() > 0;
         let place = if goes { None } else { self.place(need, item_segment) };
         let Some(place) = place else {
@@ -262,7 +263,8 @@ impl Scan<'_> {
         if self.is_flushed(of) {
             // SAFETY: just reserved, and not published.
             unsafe { write_filler(&self.shared.arena, place.at, need.len) };
-            self.shared.segments.about(place.segment).give_up(need.len);
+            let before = self.shared.segments.about(place.segment).give_up(need.len);
+            self.shared.note_waste(self.tenant, place.segment, before, need.len);
             return None;
         }
         Some(place)

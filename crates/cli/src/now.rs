@@ -1,4 +1,4 @@
-//! Now.
+//! The time.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
