@@ -50,7 +50,7 @@ fn a_full_store_is_full_of_items() {
 fn after_the_smallest_items_the_largest_fit_and_grow() {
     for max_bytes in [MIN_MAX_BYTES, 4 * MIB] {
         let store = Checked::new(max_bytes);
-        for n in 0..(max_bytes / 30) as u64 {
+        for n in 0..(max_bytes / 20) as u64 {
             store.set(&n.to_be_bytes(), b"", 0, None).unwrap();
         }
         assert!(store.stats().evictions > 0);

@@ -75,7 +75,7 @@ fn every_value_read_is_whole_and_its_keys_and_tenants() {
         });
         let stats = store.store.stats();
         assert!(stats.hits > 0 && stats.misses > 0 && stats.expired > 0, "{stats:?}");
-        assert!(max_bytes > 2 * MIB || stats.evictions > 0, "{stats:?}");
+        assert!(max_bytes > 2 * MIB || stats.evictions + stats.relocated > 0, "{stats:?}");
         // Only where somebody who reads, or makes room, does not run for very long.
         assert!(refused.into_inner() < stats.sets, "{stats:?}");
     }
