@@ -62,7 +62,7 @@ fn check(tenant: &Tenant, who: u64, key: u64) {
 #[test]
 fn every_value_read_is_whole_and_its_keys_and_tenants() {
     for (max_bytes, keys, long) in
-        [(MIB, 3_000, 3_000), (2 * MIB, 300, 40_000), (16 * MIB, 9_000, 900)]
+        [(MIB, 3_000, 3_000), (2 * MIB, 900, 40_000), (16 * MIB, 9_000, 900)]
     {
         let store = Checked::new(max_bytes);
         let tenants = [store.store.add_tenant(Limits::NONE), store.store.add_tenant(Limits::NONE)];
@@ -75,7 +75,7 @@ fn every_value_read_is_whole_and_its_keys_and_tenants() {
         });
         let stats = store.store.stats();
         assert!(stats.hits > 0 && stats.misses > 0 && stats.expired > 0, "{stats:?}");
-        assert!(max_bytes > 2 * MIB || stats.evictions + stats.relocated > 0, "{stats:?}");
+        assert!(max_bytes > 2 * MIB || stats.evictions > 0, "{stats:?}");
         // Only where somebody who reads, or makes room, does not run for very long.
         assert!(refused.into_inner() < stats.sets, "{stats:?}");
     }
