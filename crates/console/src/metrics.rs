@@ -182,7 +182,7 @@ impl Gathered {
             ("started_seconds", "When the node started, in seconds since 1970", facts.started),
             ("memory_bytes", "The limit for everything stored", facts.memory_bytes),
             ("max_connections", "Most connections at once", facts.max_connections),
-            ("buffer_bytes", "Bytes of half commands and unsent replies", facts.buffer_bytes),
+            ("buffer_bytes", "Bytes of half commands, unsent replies and TLS", facts.buffer_bytes),
             ("max_buffer_bytes", "The limit for them", facts.max_buffer_bytes),
             ("directory_version", "The version of the accounts obeyed", self.directory),
         ] {

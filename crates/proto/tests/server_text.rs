@@ -3,8 +3,8 @@
 
 mod server_support;
 
-use larder_proto::server::text::{Command, MAX_LINE_LEN, Scan, parse};
-use larder_proto::server::{Parsed, Request};
+use larder_proto::server::text::{self, Command, MAX_LINE_LEN, Scan, parse};
+use larder_proto::server::{Parsed, Request, meta};
 use server_support::{LIMITS, at_once, in_pieces};
 
 const FORMAT: &str = "CLIENT_ERROR bad command line format";
@@ -266,4 +266,73 @@ fn keys_go_on_where_they_were_left() {
         left.next();
     }
     assert!(keys.last(usize::MAX).eq(keys));
+}
+
+#[test]
+fn plain_gets_are_those_with_nothing_unusual() {
+    let long = "k".repeat(250);
+    for key in ["k", "a\tb\0", &long] {
+        let line = format!("get {key}\r\nget next\r\n");
+        assert_eq!(text::plain_get(line.as_bytes()), Some((key.as_bytes(), key.len() + 6)));
+        let line = format!("mg {key} v\r\nmg next v\r\n");
+        let (command, used) = meta::plain_get(line.as_bytes()).unwrap();
+        assert_eq!((command.key, used), (key.as_bytes(), key.len() + 7));
+        assert!(command.flags.has(b'v') && command.flags.iter().count() == 1);
+    }
+    let all = meta::plain_get(b"mg k c f h k l q s t u v\r\n").unwrap().0;
+    assert_eq!(all.flags.iter().map(|flag| flag.letter).collect::<Vec<_>>(), b"cfhklqstuv");
+    let too_long = format!("get {long}k\r\n");
+    for other in [
+        &*too_long,
+        "get k",
+        "get k\r",
+        "get k\n",
+        "get  k\r\n",
+        "get k \r\n",
+        "get k l\r\n",
+        "get \r\n",
+        "gets k\r\n",
+        "GET k\r\n",
+        "",
+    ] {
+        assert_eq!(text::plain_get(other.as_bytes()), None, "{other:?}");
+    }
+    let too_long = format!("mg {long}k v\r\n");
+    for other in [
+        &*too_long,
+        "mg k\r\n",
+        "mg k v",
+        "mg k v\r",
+        "mg k v\n",
+        "mg k  v\r\n",
+        "mg k v \r\n",
+        "mg k v v\r\n",
+        "mg k b\r\n",
+        "mg k O1\r\n",
+        "mg k T1\r\n",
+        "mg k N1 v\r\n",
+        "mg k v\rx\r\n",
+        "mg  v\r\n",
+        "",
+    ] {
+        assert_eq!(meta::plain_get(other.as_bytes()), None, "{other:?}");
+    }
+}
+
+#[test]
+fn the_likely_key_is_the_second_word() {
+    for (input, key) in [
+        ("get k\r\n", Some("k")),
+        ("set key 0 0 1\r\n", Some("key")),
+        ("mg key v\r\n", Some("key")),
+        ("prepend key 0 0 1\r\n", Some("key")),
+        ("get k", None),
+        ("flush_all 10\r\n", None),
+        ("version\r\n", None),
+        ("", None),
+    ] {
+        assert_eq!(text::likely_key(input.as_bytes()), key.map(str::as_bytes), "{input:?}");
+    }
+    let long = "k".repeat(251);
+    assert_eq!(text::likely_key(format!("get {long}\r\n").as_bytes()), None);
 }

@@ -7,14 +7,15 @@
 
 use arrayvec::ArrayVec;
 use larder_proto::server::{Class, Request};
-use larder_store::{HashedKey, Tenant};
+use larder_store::{Foreseen, HashedKey, Lookups, Tenant};
 
-use crate::cx::{Cx, Flow};
+use crate::cx::{Cx, Flow, Pause};
 use crate::desk::{Desk, Who, cx, flush};
 use crate::exec;
 use crate::floor;
 use crate::output::{Output, Room};
-use crate::replies::{FULL, Replies};
+use crate::reading::Reading;
+use crate::replies::FULL;
 
 /// Requests looked at together: twice as many lines as a core can wait for at once.
 pub(crate) const BATCH: usize = 64;
@@ -30,9 +31,21 @@ pub(crate) struct Entry<'b> {
 
 impl<'b> Entry<'b> {
     /// Of a request of this tenant, which ends there.
+    #[inline]
     pub(crate) fn new(request: Request<'b>, end: usize, tenant: &Tenant) -> Entry<'b> {
         let key = request.single_key().map(|key| tenant.hashed(key));
         Entry { class: request.class(), request, key, end }
+    }
+
+    /// The same of a plain get: what is known of it need not be found out.
+    #[inline]
+    pub(crate) fn of_get(
+        request: Request<'b>,
+        key: &'b [u8],
+        end: usize,
+        tenant: &Tenant,
+    ) -> Entry<'b> {
+        Entry { class: Class::Read, request, key: Some(tenant.hashed(key)), end }
     }
 }
 
@@ -66,18 +79,43 @@ impl Run<'_, '_> {
         output: &mut impl Output,
     ) -> Option<Stopped> {
         let mut cx = cx(&desk.node, desk.worker, &desk.dice, who);
-        while let Some(entry) = self.batch.get(self.at) {
+        cx.first_in_batch = self.at == 0;
+        let mut stopped = self.first_reads(&mut cx, &mut desk.out, output);
+        while stopped.is_none()
+            && let Some(entry) = self.batch.get(self.at)
+        {
             cx.first_in_batch = self.at == 0;
             cx.resume = self.resume;
-            let stopped = match entry.class {
-                Class::Read => self.reads(&mut cx, &mut desk.out, output),
+            stopped = match entry.class {
+                Class::Read => {
+                    let reader = cx.node.store.reader();
+                    let lookups = reader.of(&cx.access.tenant);
+                    self.reads(lookups, &[], &mut cx, &mut desk.out, output)
+                }
                 _ => self.write(entry, &mut cx, &mut desk.out, output),
             };
-            if stopped.is_some() {
-                return stopped;
-            }
         }
-        None
+        stopped
+    }
+
+    /// Has all items fetched, and carries out the reads that come first: what was foreseen of the items
+    /// holds as long as the reader lives.
+    fn first_reads(
+        &mut self,
+        cx: &mut Cx<'_>,
+        out: &mut Vec<u8>,
+        output: &mut impl Output,
+    ) -> Option<Stopped> {
+        let reads = self.batch.first().is_some_and(|entry| entry.class == Class::Read);
+        if !reads && self.batch.len() < 2 {
+            return None;
+        }
+        let reader = cx.node.store.reader();
+        let lookups = reader.of(&cx.access.tenant);
+        let foresee = |entry: &Entry<'_>| entry.key.map(|key| lookups.foresee(key));
+        let mut ahead = ArrayVec::<_, BATCH>::new();
+        ahead.extend(self.batch.iter().map(|entry| foresee(entry).unwrap_or_default()));
+        self.reads(lookups, &ahead, cx, out, output)
     }
 
     /// Carries out a request that is no read, or does more than that.
@@ -96,37 +134,41 @@ impl Run<'_, '_> {
         stopped
     }
 
-    /// Carries out the reads that come next.
-    fn reads(
+    /// Carries out the reads that come next. `ahead` is what was foreseen for the batch, if it was.
+    fn reads<'r>(
         &mut self,
+        lookups: Lookups<'r>,
+        ahead: &[Foreseen<'r>],
         cx: &mut Cx<'_>,
-        out: &mut Vec<u8>,
+        out: &'r mut Vec<u8>,
         output: &mut impl Output,
     ) -> Option<Stopped> {
-        let node = cx.node;
-        let reader = node.store.reader();
-        let mut replies = Replies::new(out);
+        let mut reading = Reading::new(lookups, out);
         let mut stopped = None;
         while let Some(entry) = self.batch.get(self.at)
             && entry.class == Class::Read
             && stopped.is_none()
-            && !replies.is_full()
+            && !reading.replies.is_full()
         {
-            let constant = match cx.node.settings.floor {
-                true => floor::answer(&entry.request, replies.bytes()),
-                false => None,
-            };
-            let flow = constant.unwrap_or_else(|| {
-                exec::read(&entry.request, entry.key, cx, &reader, &mut replies)
-            });
-            stopped = self.advance(flow);
-            cx.resume = 0;
+            let foreseen = ahead.get(self.at).copied();
+            let foreseen = foreseen.or_else(|| entry.key.map(|key| lookups.foresee(key)));
+            reading.foreseen = foreseen.unwrap_or_default();
+            cx.resume = self.resume;
+            if cx.node.settings.floor && floor::answer(&entry.request, reading.bytes()) {
+                self.at += 1;
+            } else if let Some(pause) = exec::read(&entry.request, entry.key, cx, &mut reading) {
+                self.resume = pause.answered;
+                stopped = Some(Stopped::Again);
+            } else {
+                self.at += 1;
+                self.resume = 0;
+            }
             cx.first_in_batch = false;
         }
-        let full = replies.is_full();
-        let (out, large) = replies.into_parts();
+        let full = reading.replies.is_full();
+        let (out, large) = reading.replies.parts();
         if full || !large.is_empty() {
-            let room = output.send(out, &large);
+            let room = output.send(out, large);
             out.clear();
             if room == Room::Full {
                 return Some(stopped.unwrap_or(Stopped::Full).without_room());
@@ -139,7 +181,7 @@ impl Run<'_, '_> {
     fn advance(&mut self, flow: Flow) -> Option<Stopped> {
         self.resume = 0;
         match flow {
-            Flow::Pause { answered } => {
+            Flow::Pause(Pause { answered }) => {
                 self.resume = answered;
                 Some(Stopped::Again)
             }
@@ -159,18 +201,5 @@ impl Stopped {
             Stopped::Again => Stopped::Full,
             other => other,
         }
-    }
-}
-
-/// Asks for the memory of all keys ahead: first where the items are, then the items.
-pub(crate) fn prefetch(batch: &Batch<'_>, desk: &Desk) {
-    let store = &desk.node.store;
-    // So that the looks need not announce themselves one by one.
-    let _reader = store.reader();
-    for key in batch.iter().filter_map(|entry| entry.key) {
-        store.prefetch(key);
-    }
-    for key in batch.iter().filter_map(|entry| entry.key) {
-        store.prefetch_item(key);
     }
 }

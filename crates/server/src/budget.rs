@@ -1,7 +1,8 @@
-//! The memory of all connections' buffers: half commands and unsent replies.
+//! The memory of all connections' buffers: half commands, unsent replies, and what TLS keeps.
 //!
 //! A [`Buffer`] belongs to one connection and is charged by its capacity, so the sum of all of them never
-//! exceeds the limit, whatever clients send or do not take.
+//! exceeds the limit, whatever clients send or do not take. For buffers that a library manages there is a
+//! [`Charge`].
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,12 +10,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug)]
 pub(crate) struct Budget {
     used: AtomicUsize,
+    /// Of that, what is charged for connections that are there, whatever they do.
+    at_rest: AtomicUsize,
     limit: usize,
 }
 
 impl Budget {
     pub(crate) fn new(limit: usize) -> Budget {
-        Budget { used: AtomicUsize::new(0), limit }
+        Budget { used: AtomicUsize::new(0), at_rest: AtomicUsize::new(0), limit }
     }
 
     /// Bytes that buffers may hold.
@@ -33,15 +36,23 @@ impl Budget {
     }
 
     fn charge(&self, bytes: usize) -> bool {
-        // What does not fit is never counted, not even for a moment: others would be refused for it.
-        let charged = |used: usize| used.checked_add(bytes).filter(|after| *after <= self.limit);
-        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charged).is_ok()
+        charge(&self.used, bytes, self.limit)
     }
 
     fn discharge(&self, bytes: usize) {
-        let before = self.used.fetch_sub(bytes, Ordering::Relaxed);
-        debug_assert!(before >= bytes, "more given back than was taken");
+        discharge(&self.used, bytes);
     }
+}
+
+fn charge(used: &AtomicUsize, bytes: usize, limit: usize) -> bool {
+    // What does not fit is never counted, not even for a moment: others would be refused for it.
+    let charged = |used: usize| used.checked_add(bytes).filter(|after| *after <= limit);
+    used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charged).is_ok()
+}
+
+fn discharge(used: &AtomicUsize, bytes: usize) {
+    let before = used.fetch_sub(bytes, Ordering::Relaxed);
+    debug_assert!(before >= bytes, "more given back than was taken");
 }
 
 /// The budget is exhausted.
@@ -152,6 +163,49 @@ impl Buffer {
     }
 }
 
+/// What the budget is charged for memory that others manage. Its owner calls [`clear`](Self::clear) before
+/// it drops it.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    /// As long as there is this.
+    at_rest: usize,
+    /// All of it.
+    bytes: usize,
+}
+
+impl Charge {
+    /// So many bytes, as long as there is this. All that is charged so, which nobody gives back for being
+    /// slow, is three quarters of the budget at most: the rest is for what is sent and not taken.
+    pub(crate) fn new(budget: &Budget, bytes: usize) -> Result<Charge, NoBudget> {
+        if !charge(&budget.at_rest, bytes, budget.limit / 4 * 3) {
+            return Err(NoBudget);
+        }
+        if !budget.charge(bytes) {
+            discharge(&budget.at_rest, bytes);
+            return Err(NoBudget);
+        }
+        Ok(Charge { at_rest: bytes, bytes })
+    }
+
+    /// So many from now on.
+    pub(crate) fn set(&mut self, budget: &Budget, bytes: usize) -> Result<(), NoBudget> {
+        if bytes > self.bytes && !budget.charge(bytes - self.bytes) {
+            return Err(NoBudget);
+        }
+        if bytes < self.bytes {
+            budget.discharge(self.bytes - bytes);
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Gives everything back.
+    pub(crate) fn clear(&mut self, budget: &Budget) {
+        discharge(&budget.at_rest, std::mem::take(&mut self.at_rest));
+        budget.discharge(std::mem::take(&mut self.bytes));
+    }
+}
+
 /// The least that a buffer that is not empty holds, in bytes.
 const MIN_CAPACITY: usize = 128;
 
@@ -211,6 +265,40 @@ mod tests {
         assert_eq!(large.account(&budget), Err(NoBudget));
         large.clear(&budget);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_charge_is_what_it_was_last_set_to() {
+        let budget = Budget::new(1000);
+        let mut one = Charge::new(&budget, 400).unwrap();
+        let mut two = Charge::new(&budget, 350).unwrap();
+        assert_eq!((one.set(&budget, 600), one.set(&budget, 651)), (Ok(()), Err(NoBudget)));
+        assert_eq!(budget.used(), 600 + 350, "what is refused changes nothing");
+        one.set(&budget, 400).unwrap();
+        assert_eq!(budget.used(), 400 + 350);
+        one.clear(&budget);
+        two.clear(&budget);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_is_charged_for_being_there_leaves_a_quarter() {
+        let budget = Budget::new(1000);
+        let mut one = Charge::new(&budget, 700).unwrap();
+        assert!(Charge::new(&budget, 100).is_err());
+        let mut two = Charge::new(&budget, 50).unwrap();
+        let mut buffer = Buffer::default();
+        buffer.append(&budget, &[1; 250]).unwrap();
+        one.clear(&budget);
+        // What others send does not count for it, only that there is room.
+        buffer.append(&budget, &[1; 500]).unwrap();
+        let mut three = Charge::new(&budget, 150).unwrap();
+        assert!(Charge::new(&budget, 100).is_err(), "all is used");
+        for charge in [&mut two, &mut three] {
+            charge.clear(&budget);
+        }
+        buffer.clear(&budget);
+        assert_eq!((budget.used(), budget.at_rest.into_inner()), (0, 0));
     }
 
     #[test]

@@ -1,34 +1,30 @@
-//! A connection: a socket, perhaps TLS over it, and a session. The socket is read and written here.
+//! A connection: what its bytes go through, and a session. Here is when it reads, writes, and ends.
 //!
 //! A turn is one read and one write. What was read lies in the worker's buffer; only what was not used of it
 //! is kept, in a buffer of the connection's own, which exists while there is something to keep. What the
-//! socket does not take of the replies is copied to another, and nothing is read until the client has
-//! taken it. So a reference into the store never outlives a turn, as it would if large values were pinned
-//! until a slow reader has them: the copy is of one batch's replies at most.
+//! socket does not take of the replies is copied to another (`stream`), and nothing is read until the client
+//! has taken it. So a reference into the store never outlives a turn, as it would if large values were
+//! pinned until a slow reader has them: the copy is of one batch's replies at most.
 //!
-//! Both buffers are charged to the node's budget. A connection that cannot be charged is closed; a worker
-//! closes the slowest readers before it comes to that.
+//! Both buffers are charged to the node's budget, and so is what TLS keeps (`records`). A connection that
+//! cannot be charged is closed; a worker closes the slowest readers before it comes to that.
 
-use std::io::IoSlice;
 use std::sync::Arc;
 
 use larder_store::{HashedKey, prefetch};
 use rustix::event::epoll::EventFlags;
 use rustix::fd::OwnedFd;
-use rustix::net::Shutdown;
-use rustls::{HandshakeKind, ServerConnection};
 
-use crate::budget::{Budget, Buffer, NoBudget};
+use crate::budget::{Buffer, NoBudget};
 use crate::connections::{Info, Waiting};
 use crate::counters::Count;
 use crate::cx::CloseReason;
 use crate::desk::Desk;
-use crate::node::tick;
-use crate::output::Room;
 use crate::patience::{Deadlines, LINGER_MS, Patience};
 use crate::session::{Next, Session, Turn, Wanted};
-use crate::socket::{self, READ, Sink};
+use crate::socket::READ;
 use crate::stopwatch::Timed;
+use crate::stream::{Sink, Stream};
 
 /// What was kept of the input is put before what is read next, in the worker's buffer, up to this; what is
 /// more stays where it is and has it read behind.
@@ -40,20 +36,14 @@ pub(crate) const AHEAD: usize = 2048;
 /// A connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    socket: OwnedFd,
-    tls: Option<Box<ServerConnection>>,
+    stream: Stream,
     session: Session,
     /// What was read and not used.
     input: Buffer,
-    /// Replies that the socket did not take.
-    unsent: Buffer,
-    budget: Arc<Budget>,
     pub(crate) info: Arc<Info>,
     /// In the table of connections.
     pub(crate) number: u64,
     phase: Phase,
-    /// Whether the client has said that it sends no more.
-    ended: bool,
     /// Whether the server stops.
     stopping: bool,
     /// Whether it waits for its password to be verified, and is not listened to meanwhile.
@@ -103,24 +93,18 @@ type Moved = usize;
 
 impl Connection {
     pub(crate) fn new(
-        socket: OwnedFd,
-        tls: Option<Box<ServerConnection>>,
+        stream: Stream,
         session: Session,
-        budget: Arc<Budget>,
         info: Arc<Info>,
         number: u64,
     ) -> Connection {
         let mut connection = Connection {
-            socket,
-            tls,
+            stream,
             session,
             input: Buffer::default(),
-            unsent: Buffer::default(),
-            budget,
             info,
             number,
             phase: Phase::Open,
-            ended: false,
             stopping: false,
             verifying: false,
             reads_much: false,
@@ -155,14 +139,14 @@ impl Connection {
             && !self.ready
             && !self.verifying
             && !self.reads_much
-            && self.tls.is_none()
+            && self.stream.is_plain()
             && self.input.is_empty()
-            && self.unsent.is_empty();
+            && !self.stream.has_unsent();
         reads.then(|| {
             // While the socket is read, what says who the connection is comes; then what that refers to.
             let access = self.session.access();
             prefetch(access);
-            let read = socket::receive_into(&self.socket, buffer, &mut self.ended);
+            let read = self.stream.read_into(buffer);
             access.prefetch();
             read
         })
@@ -180,7 +164,7 @@ impl Connection {
         self.reads_much = bytes.len() == AHEAD;
         let fate = match self.process(bytes, means, &mut moved) {
             Err(reason) => Fate::Gone(reason),
-            Ok(turn) => match self.input.replace(&self.budget, &bytes[turn.used..]) {
+            Ok(turn) => match self.input.replace(self.stream.budget(), &bytes[turn.used..]) {
                 Ok(()) => self.after(turn, true, means.now),
                 Err(NoBudget) => Fate::Gone(CloseReason::SlowRequest),
             },
@@ -194,7 +178,7 @@ impl Connection {
     /// The server stops: what has come is answered, then it is closed.
     pub(crate) fn stop(&mut self, means: &mut Means<'_>) -> Fate {
         self.stopping = true;
-        if self.is_handshaking() || self.verifying {
+        if self.stream.is_handshaking() || self.verifying {
             return Fate::Gone(CloseReason::Shutdown);
         }
         self.turn(EventFlags::IN, means)
@@ -204,12 +188,14 @@ impl Connection {
         // What was read already comes before what can be read now.
         let mut reads = !std::mem::take(&mut self.ready)
             && events.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR);
-        if self.has_unsent() {
-            match self.send_unsent(moved) {
-                Err(reason) => return Fate::Gone(reason),
-                Ok(Room::Full) => return Fate::Stays,
-                Ok(Room::Free) => reads = self.is_handshaking(),
+        if self.stream.has_unsent() {
+            if let Err(reason) = self.send_unsent(moved) {
+                return Fate::Gone(reason);
             }
+            if self.stream.has_unsent() {
+                return Fate::Stays;
+            }
+            reads = self.stream.is_handshaking();
         }
         match self.phase {
             // It is not over: all that epoll can tell is that the client is gone.
@@ -252,7 +238,7 @@ impl Connection {
         receive.extend_from_slice(input.bytes());
         let worked = self.fill_and_process(&mut receive, 0, reads, means, moved);
         let worked = worked.and_then(|turn| {
-            let kept = input.replace(&self.budget, &receive[turn.used..]);
+            let kept = input.replace(self.stream.budget(), &receive[turn.used..]);
             kept.map(|()| turn).map_err(|NoBudget| CloseReason::SlowRequest)
         });
         *means.receive = receive;
@@ -268,15 +254,15 @@ impl Connection {
         moved: &mut Moved,
     ) -> Result<Turn, CloseReason> {
         if reads {
-            let room = input.reserve(&self.budget, READ);
+            let room = input.reserve(self.stream.budget(), READ);
             room.map_err(|NoBudget| CloseReason::SlowRequest)?;
         }
         let done = input.done();
         let worked = self.fill_and_process(input.vec(), done, reads, means, moved);
         // A TLS record may have been waiting for its end.
-        let accounted = input.account(&self.budget);
+        let accounted = input.account(self.stream.budget());
         let turn = worked?;
-        input.consume(&self.budget, turn.used);
+        input.consume(self.stream.budget(), turn.used);
         accounted.map(|()| turn).map_err(|NoBudget| CloseReason::SlowRequest)
     }
 
@@ -291,7 +277,7 @@ impl Connection {
         moved: &mut Moved,
     ) -> Result<Turn, CloseReason> {
         if reads {
-            let read = self.fill(bytes, means)?;
+            let read = self.stream.read(bytes, means.records, &means.desk.node.tally)?;
             *moved += read;
             self.note_read(read);
             self.reads_much = read >= AHEAD;
@@ -307,8 +293,7 @@ impl Connection {
         moved: &mut Moved,
     ) -> Result<Turn, CloseReason> {
         let timed = means.timed.read();
-        let tls = self.tls.as_deref_mut();
-        let mut sink = Sink::new(&self.socket, tls, &mut self.unsent, &self.budget);
+        let mut sink = Sink::new(&mut self.stream);
         let turn = self.session.process(bytes, means.desk, &mut sink);
         let written = sink.finish()?;
         *moved += written;
@@ -327,42 +312,19 @@ impl Connection {
         }
     }
 
-    /// Reads once; returns how many bytes came off the socket.
-    fn fill(&mut self, bytes: &mut Vec<u8>, means: &mut Means<'_>) -> Result<usize, CloseReason> {
-        let Some(tls) = &mut self.tls else {
-            return socket::receive(&self.socket, bytes, &mut self.ended);
-        };
-        means.records.clear();
-        let read = socket::receive(&self.socket, means.records, &mut self.ended)?;
-        let was_handshaking = tls.is_handshaking();
-        let opened = socket::open_records(tls, means.records, bytes, &mut self.ended);
-        // If it failed, this tells the client why.
-        let sent = socket::send_records(&self.socket, tls);
-        let tally = &means.desk.node.tally;
-        if opened.is_err() {
-            let later = &tally.ssl_proto_errors;
-            tick(if was_handshaking { &tally.ssl_handshake_errors } else { later });
-            return Err(CloseReason::Tls);
-        }
-        sent?;
-        let is_new = was_handshaking && !tls.is_handshaking();
-        if is_new && tls.handshake_kind() != Some(HandshakeKind::Resumed) {
-            tick(&tally.ssl_new_sessions);
-        }
-        Ok(read)
-    }
-
     /// Goes on as the session says. `moved`: whether the client sent or took anything.
     fn after(&mut self, turn: Turn, moved: bool, now: u64) -> Fate {
         let waiting = match turn.next {
-            _ if self.has_unsent() => Waiting::Write,
+            _ if self.stream.has_unsent() => Waiting::Write,
             Next::Room | Next::Turn | Next::Read(Wanted::Request) => Waiting::Request,
             Next::Verdict | Next::Read(Wanted::Login | Wanted::Rest) => Waiting::Rest,
             Next::Read(Wanted::Value) => Waiting::Value,
             Next::Read(Wanted::Swallowed) => Waiting::Swallow,
             Next::Close(_) => Waiting::Closing,
         };
-        let is_new = (turn.used > 0 && !self.input.is_empty()) || waiting != self.info.waiting();
+        // After whole requests; or after some, and there is more.
+        let goes_on = waiting == Waiting::Request || !self.input.is_empty();
+        let is_new = (turn.used > 0 && goes_on) || waiting != self.info.waiting();
         if is_new && !self.session.must_log_in() {
             // It waits for something else than before.
             self.patience = Patience::default();
@@ -373,9 +335,9 @@ impl Connection {
             Next::Close(reason) => self.finish(reason, now),
             Next::Turn => self.again(),
             // There is room again already.
-            Next::Room if !self.has_unsent() => self.again(),
+            Next::Room if !self.stream.has_unsent() => self.again(),
             Next::Room | Next::Verdict => Fate::Stays,
-            Next::Read(_) if self.ended => self.finish(CloseReason::Hangup, now),
+            Next::Read(_) if self.stream.has_ended() => self.finish(CloseReason::Hangup, now),
             // An idle client has nothing to lose, and need not be waited for.
             Next::Read(Wanted::Request) if self.stopping && !moved => {
                 Fate::Gone(CloseReason::Shutdown)
@@ -393,12 +355,12 @@ impl Connection {
     /// Closes it, when its replies are sent.
     fn finish(&mut self, reason: CloseReason, now: u64) -> Fate {
         self.phase = Phase::Closing(reason);
-        if self.has_unsent() { Fate::Stays } else { self.close(reason, now) }
+        if self.stream.has_unsent() { Fate::Stays } else { self.close(reason, now) }
     }
 
     /// Everything is sent.
     fn close(&mut self, reason: CloseReason, now: u64) -> Fate {
-        self.say_goodbye();
+        let is_told = self.stream.shut_down();
         // Closing a socket that has something to read resets the connection, and that may cost the
         // client replies that it has not read yet.
         let lingers = matches!(
@@ -408,57 +370,32 @@ impl Connection {
                 | CloseReason::Revoked
                 | CloseReason::Shutdown
         );
-        let is_told = rustix::net::shutdown(&self.socket, Shutdown::Write).is_ok();
-        if !lingers || self.ended || !is_told {
+        if !lingers || self.stream.has_ended() || !is_told {
             return Fate::Gone(reason);
         }
         self.phase = Phase::Lingering(reason);
         self.info.set_waiting(Waiting::Closing);
-        self.input.clear(&self.budget);
+        self.input.clear(self.stream.budget());
         self.patience.begin(now);
         Fate::Stays
     }
 
-    /// Tells a client of TLS that this is the end, and that nothing was cut off; if it is so.
+    /// Tells the client that this is the end, if it is told anything.
     pub(crate) fn say_goodbye(&mut self) {
-        if let Some(tls) = &mut self.tls
-            && self.unsent.is_empty()
-            && !tls.is_handshaking()
-        {
-            tls.send_close_notify();
-            // Whether the client hears it or not.
-            let _ = socket::send_records(&self.socket, tls);
-        }
+        self.stream.say_goodbye();
     }
 
     /// Throws away what comes after the end.
     fn discard(&mut self, reason: CloseReason, means: &mut Means<'_>) -> Fate {
-        means.receive.clear();
-        match socket::receive(&self.socket, means.receive, &mut self.ended) {
-            Ok(_) if !self.ended => Fate::Stays,
-            _ => Fate::Gone(reason),
-        }
+        if self.stream.discard(means.receive) { Fate::Stays } else { Fate::Gone(reason) }
     }
 
     /// Sends what was kept.
-    fn send_unsent(&mut self, moved: &mut Moved) -> Result<Room, CloseReason> {
-        while !self.unsent.is_empty() {
-            let bytes = self.unsent.bytes();
-            let sent = match &mut self.tls {
-                None => socket::send(&self.socket, bytes)?,
-                Some(tls) => socket::seal(&self.socket, tls, &[IoSlice::new(bytes)])?,
-            };
-            if sent == 0 {
-                return Ok(Room::Full);
-            }
-            *moved += sent;
-            self.session.access().counters.add(Count::BytesWritten, sent as u64);
-            self.unsent.consume(&self.budget, sent);
-        }
-        if let Some(tls) = &mut self.tls {
-            socket::send_records(&self.socket, tls)?;
-        }
-        Ok(if self.has_unsent() { Room::Full } else { Room::Free })
+    fn send_unsent(&mut self, moved: &mut Moved) -> Result<(), CloseReason> {
+        let sent = self.stream.send_unsent()?;
+        *moved += sent;
+        self.session.access().counters.add(Count::BytesWritten, sent as u64);
+        Ok(())
     }
 
     /// Notes since when the client is waited for.
@@ -466,9 +403,8 @@ impl Connection {
         if matches!(self.phase, Phase::Lingering(_)) {
             return;
         }
-        let waits = self.has_unsent()
+        let waits = self.stream.is_unfinished()
             || !self.input.is_empty()
-            || self.is_handshaking()
             || self.session.must_log_in()
             || self.info.waiting() != Waiting::Request;
         if moved > 0 {
@@ -489,7 +425,7 @@ impl Connection {
             return (waited >= LINGER_MS).then_some(reason);
         }
         if waited >= deadlines.request_ms {
-            let reads = self.has_unsent();
+            let reads = self.stream.has_unsent();
             let reason = if reads { CloseReason::SlowReader } else { CloseReason::SlowRequest };
             return Some(reason);
         }
@@ -502,7 +438,7 @@ impl Connection {
 
     /// Since when it holds memory because its client is slow.
     pub(crate) fn holds_since(&self) -> Option<u64> {
-        let holds = self.unsent.holds() + self.input.holds() + self.session.holds();
+        let holds = self.stream.holds() + self.input.holds() + self.session.holds();
         if holds > 0 { self.patience.since() } else { None }
     }
 
@@ -523,7 +459,7 @@ impl Connection {
 
     /// What epoll is to tell of it.
     pub(crate) fn wants(&self) -> EventFlags {
-        match self.has_unsent() {
+        match self.stream.has_unsent() {
             true => EventFlags::OUT,
             false if self.verifying => EventFlags::empty(),
             false => EventFlags::IN,
@@ -531,22 +467,13 @@ impl Connection {
     }
 
     pub(crate) fn socket(&self) -> &OwnedFd {
-        &self.socket
-    }
-
-    fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
-    }
-
-    fn is_handshaking(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+        self.stream.socket()
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.input.clear(&self.budget);
-        self.unsent.clear(&self.budget);
+        self.input.clear(self.stream.budget());
         self.session.end();
     }
 }

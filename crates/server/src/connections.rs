@@ -130,11 +130,15 @@ impl Connections {
         lock(&self.workers[worker].table).remove(&number);
     }
 
-    /// All there are, by descriptor.
-    pub(crate) fn all(&self) -> Vec<Arc<Info>> {
-        let of = |worker: &Shard| lock(&worker.table).values().cloned().collect::<Vec<_>>();
-        let mut all: Vec<_> = self.workers.iter().flat_map(of).collect();
-        all.sort_by_key(|info| info.fd);
-        all
+    /// Up to `most` of a worker's that have this number or a later one, in order.
+    pub(crate) fn some(&self, worker: usize, from: u64, most: usize) -> Vec<(u64, Arc<Info>)> {
+        let Some(worker) = self.workers.get(worker) else { return Vec::new() };
+        let table = lock(&worker.table);
+        table.range(from..).take(most).map(|(number, info)| (*number, Arc::clone(info))).collect()
+    }
+
+    /// How many workers there are.
+    pub(crate) fn workers(&self) -> usize {
+        self.workers.len()
     }
 }

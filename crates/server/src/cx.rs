@@ -69,10 +69,7 @@ pub(crate) enum Flow {
     /// It is closed when its replies are sent. What else it has sent is not looked at.
     Close(CloseReason),
     /// With the same request and [`Cx::resume`] as said here, when there is room for more replies.
-    Pause {
-        /// Keys answered so far, with those that were answered before.
-        answered: usize,
-    },
+    Pause(Pause),
     /// As somebody else.
     Become(Arc<Access>),
     /// As nobody, who has to say who it is.
@@ -81,6 +78,13 @@ pub(crate) enum Flow {
     Wait,
     /// By listing keys until that is done.
     Dump(Box<exec::dump::Dump>),
+}
+
+/// A request of many keys lets others have their turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pause {
+    /// How far it is answered, with what was answered before.
+    pub(crate) answered: usize,
 }
 
 /// Why a connection was closed.

@@ -4,14 +4,13 @@
 use larder_proto::server::Request;
 use larder_proto::server::text::Command;
 
-use crate::cx::Flow;
 use crate::exec;
 
 /// The value of every key.
 const VALUE: &[u8] = b" 0 32\r\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n";
 
-/// Answers a request if it is one that has a constant answer.
-pub(crate) fn answer(request: &Request<'_>, out: &mut Vec<u8>) -> Option<Flow> {
+/// Answers a request if it is one that has a constant answer; whether it is.
+pub(crate) fn answer(request: &Request<'_>, out: &mut Vec<u8>) -> bool {
     match request {
         Request::Text(Command::Get { keys, .. }) => {
             for key in *keys {
@@ -25,7 +24,7 @@ pub(crate) fn answer(request: &Request<'_>, out: &mut Vec<u8>) -> Option<Flow> {
             // So that whoever measures sees what it is.
             out.extend_from_slice(format!("VERSION {} floor\r\n", exec::VERSION).as_bytes());
         }
-        _ => return None,
+        _ => return false,
     }
-    Some(Flow::Continue)
+    true
 }

@@ -9,12 +9,12 @@
 //! ```text
 //! listen     accept              the listener's thread; the connection goes to the least loaded worker
 //! worker     turns               epoll says who is readable; what they want first is fetched together
-//! conn       fill                one read, into the worker's buffer
-//! session    process             parse up to 64 requests, hash
-//! batch      prefetch            the buckets of all, then the items
+//! stream     read                one read, into the worker's buffer; TLS records opened
+//! session    gather              parse up to 64 requests, hash, have their buckets fetched
+//! batch      first_reads         have the items of all fetched
 //! exec       read, write         one after another, in order; reads side by side share a reader
 //! replies    bytes, value        small values copied, large ones referred to
-//! socket     send                one write; what the socket did not take is kept, and reading stops
+//! stream     send                one write; what the socket did not take is kept, and reading stops
 //! ```
 //!
 //! Beside the event loops one thread looks at a sample of what clients do (`insight`), and one checks passwords
@@ -49,6 +49,8 @@ mod output;
 mod patience;
 mod probe;
 mod protocol;
+mod reading;
+mod records;
 mod replies;
 mod server;
 mod session;
@@ -57,6 +59,7 @@ mod slots;
 mod socket;
 mod stop;
 mod stopwatch;
+mod stream;
 #[doc(hidden)]
 pub mod testing;
 mod tls;

@@ -32,6 +32,7 @@ pub(crate) struct Large<'r> {
 
 impl<'r> Replies<'r> {
     /// Replies that come after what is in `bytes`.
+    #[inline(always)] // It is large, and not to be copied.
     pub(crate) fn new(bytes: &'r mut Vec<u8>) -> Replies<'r> {
         Replies { bytes, large: ArrayVec::new(), large_bytes: 0 }
     }
@@ -63,7 +64,7 @@ impl<'r> Replies<'r> {
     }
 
     /// The bytes, and the large values between them, in order.
-    pub(crate) fn into_parts(self) -> (&'r mut Vec<u8>, ArrayVec<Large<'r>, MOST_LARGE>) {
-        (self.bytes, self.large)
+    pub(crate) fn parts(&mut self) -> (&mut Vec<u8>, &[Large<'r>]) {
+        (self.bytes, &self.large)
     }
 }

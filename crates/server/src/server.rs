@@ -179,7 +179,7 @@ impl Handle {
         self.node.verifier.done()
     }
 
-    /// Memory that half commands and unsent replies of all connections take, in bytes.
+    /// Memory that half commands, unsent replies and TLS of all connections take, in bytes.
     #[must_use]
     pub fn buffer_bytes(&self) -> usize {
         self.node.budget.used()

@@ -9,11 +9,11 @@
 
 use std::sync::Arc;
 
-use larder_proto::server::{Bad, Class, Parsed, Request, text};
-use larder_store::HashedKey;
+use larder_proto::server::{Bad, Class, Parsed, Request, binary, meta, text};
+use larder_store::{HashedKey, Store};
 
 use crate::access::Access;
-use crate::batch::{BATCH, Batch, Entry, Run, Stopped, prefetch};
+use crate::batch::{BATCH, Batch, Entry, Run, Stopped};
 use crate::counters::Count;
 use crate::cx::{CloseReason, Flow};
 use crate::desk::{Allowance, Desk, Who, cx, flush};
@@ -164,18 +164,17 @@ impl Session {
         self.access.counters.add(Count::Closed, 1);
     }
 
-    /// The key that the first request in `input` is about, to have its memory asked for ahead.
+    /// The key that the first request in `input` is likely to be about, to have its memory asked for ahead.
     pub(crate) fn first_key<'b>(&self, input: &'b [u8]) -> Option<HashedKey<'b>> {
         let ready = self.login.is_none() && matches!(self.state, State::Requests(None));
-        if !ready || self.protocol.is_none() {
+        if !ready {
             return None;
         }
-        match self.parse(input, &mut text::Scan::default()) {
-            Parsed::Ready { request, .. } => {
-                request.single_key().map(|key| self.access.tenant.hashed(key))
-            }
-            _ => None,
-        }
+        let key = match self.protocol {
+            Some(Protocol::Text) => text::likely_key(input),
+            _ => binary::likely_key(input),
+        };
+        key.map(|key| self.access.tenant.hashed(key))
     }
 
     /// Carries out what is whole in `input`. Is called again with what was not used, and more behind it.
@@ -362,11 +361,9 @@ impl Session {
         allowance: &mut Allowance,
     ) -> Step {
         let mut batch = Batch::new();
-        let rest = self.gather(input, paused, BATCH.min(allowance.left), &mut batch);
+        let store = &desk.node.store;
+        let rest = self.gather(input, paused, BATCH.min(allowance.left), store, &mut batch);
         allowance.spend(batch.len());
-        if batch.len() > 1 {
-            prefetch(&batch, desk);
-        }
         let answered = paused.map_or(0, |paused| paused.answered);
         let mut run = Run { batch: &batch, at: 0, resume: answered };
         let stopped = run.all(desk, self.who(), output);
@@ -395,24 +392,51 @@ impl Session {
         input: &'b [u8],
         paused: Option<Paused>,
         most: usize,
+        store: &Store,
         batch: &mut Batch<'b>,
     ) -> Rest<'b> {
         let mut end = 0;
+        let tenant = &self.access.tenant;
+        let is_text = self.protocol == Some(Protocol::Text);
         if let Some(line) = paused.and_then(|paused| input.get(..paused.line))
             && let Some(request) = text::again(line)
         {
             end = line.len();
-            batch.push(Entry::new(request, end, &self.access.tenant));
+            batch.push(Entry::new(request, end, tenant));
         }
         loop {
+            // One alone waits for its memory, whether that was asked for or not.
+            if (end < input.len() || batch.len() > 1)
+                && let Some(key) = batch.last().and_then(|entry| entry.key)
+            {
+                store.prefetch(key);
+            }
             if end == input.len() || batch.len() == most {
                 return Rest::More;
             }
-            let mut scan = std::mem::take(&mut self.scan);
-            match self.parse(&input[end..], &mut scan) {
+            let (rest, mut scan) = (&input[end..], std::mem::take(&mut self.scan));
+            // Most are of these.
+            if is_text
+                && rest[0] == b'g'
+                && let Some((key, used)) = text::plain_get(rest)
+            {
+                end += used;
+                let request = Request::Text(text::Command::get(key));
+                batch.push(Entry::of_get(request, key, end, tenant));
+                continue;
+            }
+            if is_text
+                && rest[0] == b'm'
+                && let Some((command, used)) = meta::plain_get(rest)
+            {
+                end += used;
+                batch.push(Entry::of_get(Request::Meta(command), command.key, end, tenant));
+                continue;
+            }
+            match self.parse(rest, &mut scan) {
                 Parsed::Ready { request, used } => {
                     end += used;
-                    batch.push(Entry::new(request, end, &self.access.tenant));
+                    batch.push(Entry::new(request, end, tenant));
                     if request.class() == Class::Control {
                         return Rest::More;
                     }

@@ -36,8 +36,10 @@ pub struct Settings {
     /// Connections accepted in a second, and as many at once after a quiet second; more wait in the
     /// system's queue. `None`: any number.
     pub accepts_per_second: Option<u32>,
-    /// The limit for all connections' half commands and unsent replies, in bytes. Beyond it the slowest
-    /// reader is closed. An item twice as large as `max_item_bytes` always fits.
+    /// The limit for all connections' half commands and unsent replies, and for what TLS keeps, in bytes: 4
+    /// KiB for each of its connections, more in a handshake. Beyond it the slowest reader is closed, and beyond
+    /// three quarters of it by idle TLS connections one more of these is refused. An item twice as large as
+    /// `max_item_bytes` always fits.
     pub buffer_bytes: usize,
     /// Whether items are evicted when memory is full; if not, storing fails.
     pub evict: bool,

@@ -18,11 +18,12 @@ use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiCli
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
 
-/// TLS sessions remembered for clients that come again without a ticket.
-const SESSIONS: usize = 4096;
+use crate::budget::Budget;
+use crate::cx::CloseReason;
+use crate::records::Records;
 
-/// Bytes of encrypted replies that a connection holds before it takes no more.
-const MOST_UNSENT: usize = 64 * 1024;
+/// TLS sessions remembered for clients that come again without a ticket: some hundred bytes each.
+const SESSIONS: usize = 4096;
 
 /// Which files TLS is made of, and what it asks of clients.
 #[derive(Debug, Clone)]
@@ -158,11 +159,11 @@ impl Tls {
         self.loaded.load(Ordering::Relaxed)
     }
 
-    /// The server's end of a new connection.
-    pub(crate) fn connection(&self) -> Result<Box<ServerConnection>, rustls::Error> {
-        let mut connection = ServerConnection::new(self.config.load_full())?;
-        connection.set_buffer_limit(Some(MOST_UNSENT));
-        Ok(Box::new(connection))
+    /// The server's end of a new connection, if the budget has room for what it takes.
+    pub(crate) fn records(&self, budget: &Budget) -> Result<Box<Records>, CloseReason> {
+        let connection = ServerConnection::new(self.config.load_full());
+        let connection = connection.map_err(|_| CloseReason::Tls)?;
+        Ok(Box::new(Records::new(connection, budget)?))
     }
 }
 
@@ -192,11 +193,15 @@ fn server_config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
     let mut config = builder.with_single_cert(certificates, key).map_err(pair)?;
     // Replies are small, and each is wanted at once.
     config.send_half_rtt_data = true;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     if settings.resumption {
-        config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+        if settings.client_certificates == ClientCertificates::None {
+            // A session has the client's certificates in it, which may be large: then only clients
+            // that keep it themselves, in a ticket, can resume it.
+            config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+        }
         config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(pair)?;
     } else {
-        config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
     }
     Ok(config)

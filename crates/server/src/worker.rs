@@ -24,6 +24,7 @@ use crate::settings::{Address, ProtocolPin};
 use crate::slots::{Slots, Token};
 use crate::stop::Waker;
 use crate::stopwatch::Timed;
+use crate::stream::Stream;
 use crate::tls::Tls;
 
 /// Events taken at once.
@@ -237,8 +238,8 @@ impl Worker {
             }
         }
         if keys.len() > 1 {
-            let _reader = node.store.reader();
-            keys.into_iter().for_each(|key| node.store.prefetch_item(key));
+            let reader = node.store.reader();
+            keys.into_iter().for_each(|key| reader.prefetch(key));
         }
     }
 
@@ -360,17 +361,18 @@ impl Worker {
     /// Makes a connection of what was accepted. What cannot be one is closed.
     fn open(&mut self, accepted: Accepted, now: u64) -> Result<(), CloseReason> {
         let Accepted { socket, peer, listener, tls, protocol } = accepted;
-        let tls = tls.map(|tls| tls.connection()).transpose().map_err(|_| CloseReason::Tls)?;
-        let fd = socket.as_raw_fd();
+        let budget = Arc::clone(&self.node.budget);
+        let records = tls.map(|tls| tls.records(&budget)).transpose();
+        let records = records.inspect_err(|_| tick(&self.node.tally.rejected_connections))?;
+        let stream = Stream::new(socket, records, budget);
+        let fd = stream.socket().as_raw_fd();
         let info = Arc::new(Info::new(fd, peer, listener, now));
         let session = match listener {
             Some(_) => Session::new(&mut self.desk, protocol, fd),
             None => Session::of_probe(&self.desk, protocol, fd),
         };
         self.numbered += 1;
-        let budget = Arc::clone(&self.node.budget);
-        let connection =
-            Connection::new(socket, tls, session, budget, Arc::clone(&info), self.numbered);
+        let connection = Connection::new(stream, session, Arc::clone(&info), self.numbered);
         if connection.is_watched() || self.deadlines.idle_ms.is_some() {
             self.next_sweep = self.next_sweep.min(now + self.sweep_ms());
         }

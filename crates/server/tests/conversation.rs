@@ -101,6 +101,13 @@ fn a_connection_is_what_its_first_byte_says_or_its_listener() {
         let mut wire = bench.wire(pin);
         let reply = bench.send(&mut wire, &noop);
         assert_eq!(reply.first() == Some(&0x81), binary, "{pin:?}");
+        // And stays so: the other's requests are none, be they ever so plain.
+        for plain in [&b"get k\r\n"[..], b"mg k v\r\n"] {
+            let mut wire = bench.wire(pin);
+            bench.send(&mut wire, &noop);
+            let reply = bench.send(&mut wire, plain);
+            assert!(!reply.starts_with(b"E") && wire.is_closed(), "{pin:?} {reply:?}");
+        }
         assert_eq!(wire.is_closed(), !binary, "{pin:?}");
     }
 }

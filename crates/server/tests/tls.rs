@@ -1,13 +1,10 @@
 //! TLS: handshakes, versions, client certificates, new certificates without a restart.
-//!
-//! `tls/` holds an authority, certificates for `cache.test` and for clients, made for these tests; their
-//! keys are public and protect nothing.
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,68 +12,17 @@ use larder_server::{
     ClientCertificates, Listener, MinVersion, Settings, Tls, TlsError, TlsSettings,
 };
 use larder_tenancy::Directory;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{
-    ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, StreamOwned,
+use rustls::{HandshakeKind, ProtocolVersion};
+use support::tls::{
+    TlsStream, any_version, client_config, connect, file, half_a_record, is_served, sealed,
+    start_tls, tls_settings,
 };
-use support::{Client, Running, eventually, hit, set, settings, start_with, value};
+use support::{Client, eventually, hit, set, settings, start_with, value};
 
-type TlsStream = StreamOwned<ClientConnection, TcpStream>;
-
-fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls").join(name)
-}
-
-fn tls_settings() -> TlsSettings {
-    TlsSettings::new(file("server.pem"), file("server.key"))
-}
-
-fn start_tls(tls: TlsSettings, settings: Settings) -> Running {
-    let tls = Arc::new(Tls::load(tls).unwrap());
-    start_with(settings, Directory::open(), |listener| vec![listener.with_tls(tls)])
-}
-
-/// What a client shows, and which versions it speaks.
-fn client_config(
-    certificate: Option<&str>,
-    versions: &[&'static rustls::SupportedProtocolVersion],
-) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(file("ca.pem")).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)
-        .unwrap()
-        .with_root_certificates(roots);
-    Arc::new(match certificate {
-        None => builder.with_no_client_auth(),
-        Some(name) => {
-            let chain = vec![CertificateDer::from_pem_file(file(&format!("{name}.pem"))).unwrap()];
-            let key = PrivateKeyDer::from_pem_file(file(&format!("{name}.key"))).unwrap();
-            builder.with_client_auth_cert(chain, key).unwrap()
-        }
-    })
-}
-
-fn any_version(certificate: Option<&str>) -> Arc<ClientConfig> {
-    client_config(certificate, rustls::ALL_VERSIONS)
-}
-
-fn connect(server: &Running, config: Arc<ClientConfig>) -> Client<TlsStream> {
-    let name = ServerName::try_from("cache.test").unwrap();
-    let connection = ClientConnection::new(config, name).unwrap();
-    Client { stream: StreamOwned::new(connection, server.connect().stream) }
-}
-
-/// Whether a client gets an answer.
-fn is_served(server: &Running, config: Arc<ClientConfig>) -> bool {
-    let mut client = connect(server, config);
-    let mut reply = [0; 4];
-    client.stream.write_all(b"mn\r\n").is_ok()
-        && client.stream.read_exact(&mut reply).is_ok()
-        && reply == *b"MN\r\n"
-}
+/// What a connection of TLS at rest is charged, in bytes.
+const AT_REST: usize = 4096;
 
 /// The certificate that the server shows.
 fn shown(client: &mut Client<TlsStream>) -> Vec<u8> {
@@ -115,7 +61,9 @@ fn a_slow_reader_over_tls_gets_everything() {
     client.send(&b"get v\r\n".repeat(15));
     std::thread::sleep(Duration::from_millis(100));
     client.expect(&[hit("v", &value), b"END\r\n".to_vec()].concat().repeat(15));
-    eventually("buffers are given back", || server.handle.buffer_bytes() == 0);
+    eventually("buffers are given back", || server.handle.buffer_bytes() == AT_REST);
+    drop(client);
+    eventually("all is given back", || server.handle.buffer_bytes() == 0);
 }
 
 /// A record that is cut anywhere is kept until its end has come, and so is a line that is longer than what
@@ -132,16 +80,58 @@ fn long_lines_over_tls_are_charged_and_given_back() {
         }
         client.expect(b"END\r\n");
         client.ask(b"mn\r\n", b"MN\r\n");
-        assert_eq!(server.handle.buffer_bytes(), 0, "after pieces of {piece}");
+        assert_eq!(server.handle.buffer_bytes(), AT_REST, "after pieces of {piece}");
     }
+}
+
+#[test]
+fn half_a_record_is_not_waited_for_for_ever() {
+    // Longer than a client of this test is held up in its handshake.
+    let deadline = Duration::from_secs(2);
+    let server = start_tls(tls_settings(), Settings { request_deadline: deadline, ..settings() });
+    let mut quiet = connect(&server, any_version(None));
+    quiet.ask(b"mn\r\n", b"MN\r\n");
+    for version in rustls::ALL_VERSIONS {
+        let mut client = connect(&server, client_config(None, &[version]));
+        client.ask(b"mn\r\n", b"MN\r\n");
+        let half = half_a_record(&mut client, 1000);
+        client.stream.sock.write_all(&half).unwrap();
+        assert_eq!(client.rest(), b"", "{version:?}");
+        eventually("it is given back", || server.handle.buffer_bytes() == AT_REST);
+    }
+    // Who owes nothing is left alone.
+    quiet.ask(b"mn\r\n", b"MN\r\n");
+}
+
+/// Each read ends in the middle of a record, but what came before it were whole requests.
+#[test]
+fn the_deadline_for_a_record_begins_with_the_record() {
+    let deadline = Duration::from_secs(2);
+    let server = start_tls(tls_settings(), Settings { request_deadline: deadline, ..settings() });
+    let mut client = connect(&server, any_version(None));
+    client.ask(b"mn\r\n", b"MN\r\n");
+    let mut rest = Vec::new();
+    for _ in 0..15 {
+        let record = sealed(&mut client, b"mn\r\n");
+        let (begin, end) = record.split_at(record.len() / 2);
+        client.stream.sock.write_all(&[&rest, begin].concat()).unwrap();
+        if !rest.is_empty() {
+            client.expect(b"MN\r\n");
+        }
+        rest = end.to_vec();
+        std::thread::sleep(deadline / 10);
+    }
+    client.stream.sock.write_all(&rest).unwrap();
+    client.expect(b"MN\r\n");
+    client.ask(b"mn\r\n", b"MN\r\n");
 }
 
 #[test]
 fn the_oldest_version_is_kept_to() {
     let settings_13 = TlsSettings { min_version: MinVersion::Tls13, ..tls_settings() };
     let server = start_tls(settings_13, settings());
-    assert!(!is_served(&server, client_config(None, &[&rustls::version::TLS12])));
-    assert!(is_served(&server, client_config(None, &[&rustls::version::TLS13])));
+    assert!(!is_served(&mut connect(&server, client_config(None, &[&rustls::version::TLS12]))));
+    assert!(is_served(&mut connect(&server, client_config(None, &[&rustls::version::TLS13]))));
 }
 
 #[test]
@@ -157,9 +147,13 @@ fn client_certificates_are_asked_for_as_set() {
             ..tls_settings()
         };
         let server = start_tls(tls, settings());
-        assert!(is_served(&server, any_version(Some("client"))), "{asked:?}");
-        assert_eq!(is_served(&server, any_version(None)), without, "{asked:?}");
-        assert_eq!(is_served(&server, any_version(Some("stranger"))), stranger, "{asked:?}");
+        assert!(is_served(&mut connect(&server, any_version(Some("client")))), "{asked:?}");
+        assert_eq!(is_served(&mut connect(&server, any_version(None))), without, "{asked:?}");
+        assert_eq!(
+            is_served(&mut connect(&server, any_version(Some("stranger")))),
+            stranger,
+            "{asked:?}"
+        );
     }
 }
 
@@ -221,7 +215,7 @@ fn who_does_not_speak_tls_is_closed() {
     half.send(&[0x16, 0x03, 0x01, 0x02, 0x00]);
     assert_eq!(half.rest(), b"");
     // A client that is held up in its handshake may be closed for it, too.
-    eventually("others are served", || is_served(&server, any_version(None)));
+    eventually("others are served", || is_served(&mut connect(&server, any_version(None))));
 }
 
 /// A client that was cut off gets an error; one that was closed in order reads to the end.

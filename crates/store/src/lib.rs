@@ -83,7 +83,7 @@ pub use index::prefetch;
 pub use item::Item;
 pub use key::HashedKey;
 pub use memory::stored::Value;
-pub use reader::Reader;
+pub use reader::{Foreseen, Lookups, Reader};
 pub use request::{Arith, Arithmetic, Commit, Computed, Mode, Outcome, Removed, Stale, Write};
 pub use reserve::Reservation;
 pub use stats::Stats;

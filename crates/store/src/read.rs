@@ -133,7 +133,7 @@ impl Shared {
         Some(likely)
     }
 
-    /// Finds a live item, and notes that it was used. `likely` is what was foreseen.
+    /// Finds a live item, and notes that it was used. `likely` is what was foreseen: a hint.
     ///
     /// In line, like what it calls: what it returns is several words, and callers use one or two.
     #[inline(always)]
@@ -145,7 +145,8 @@ impl Shared {
         likely: Option<Found<'a>>,
     ) -> Option<Item<'a>> {
         let Sought { tenant, key, hash, tick } = sought;
-        let likely = likely.and_then(|found| self.is_found(pin, tenant, key, found));
+        let likely =
+            likely.and_then(Found::anew).and_then(|found| self.is_found(pin, tenant, key, found));
         let Some((found, stored, owner)) = likely.or_else(|| self.find(pin, tenant, hash, key))
         else {
             self.count_miss(pin, row, sought);

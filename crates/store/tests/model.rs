@@ -548,7 +548,8 @@ impl Pair {
             Op::Peek(key) => {
                 let name = name(*key);
                 let reader = self.store.store.reader();
-                let found = reader.peek(&tenant, tenant.hashed(&name)).map(|item| Seen::of(&item));
+                let key_here = tenant.hashed(&name);
+                let found = reader.of(&tenant).peek(key_here).map(|item| Seen::of(&item));
                 drop(reader);
                 self.agree(who, *key, &found, |model| model.seen(*key))?;
             }

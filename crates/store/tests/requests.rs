@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::{Checked, MIB, cas_of, ms, set, text};
 use larder_store::{
-    Arithmetic, Commit, Computed, Config, Item, Limits, Mode, Outcome, Removed, Stale, Store,
-    StoreError, Tenant, Write,
+    Arithmetic, Commit, Computed, Config, Foreseen, Item, Limits, Mode, Outcome, Removed, Stale,
+    Store, StoreError, Tenant, Write,
 };
 
 fn write(tenant: &Tenant, key: &str, write: &Write<'_>) -> Outcome {
@@ -37,12 +37,14 @@ fn a_reader_finds_what_is_there_and_counts_it_and_a_peek_does_not() {
     let reader = checked.store.reader();
     let (k, none) = (checked.hashed(b"k"), checked.hashed(b"none"));
     assert_eq!(k.key(), b"k");
-    assert!(reader.peek(&checked, none).is_none());
-    assert!(!reader.peek(&checked, k).unwrap().fetched());
-    assert!(!reader.peek(&checked, k).unwrap().fetched());
+    let lookups = reader.of(&checked);
+    assert!(lookups.peek(none).is_none());
+    assert!(!lookups.peek(k).unwrap().fetched());
+    assert!(!lookups.peek(k).unwrap().fetched());
     assert_eq!(checked.stats(), before);
-    let (first, second) = (reader.get(&checked, k).unwrap(), reader.get(&checked, k).unwrap());
-    assert!(reader.get(&checked, none).is_none());
+    let first = lookups.get(k, lookups.foresee(k)).unwrap();
+    let second = lookups.get(k, Foreseen::default()).unwrap();
+    assert!(lookups.get(none, lookups.foresee(none)).is_none());
     assert_eq!((first.value().as_slice(), first.fetched()), (Some(&b"v"[..]), false));
     assert!(second.fetched());
     let after = checked.stats();
@@ -58,8 +60,9 @@ fn what_a_reader_has_found_stays_whole_while_others_write_and_delete() {
         checked.set(key, value, 0, None).unwrap();
     }
     let reader = checked.store.reader();
-    let items: Vec<_> =
-        keys.iter().map(|key| reader.get(&checked, checked.hashed(key)).unwrap()).collect();
+    let lookups = reader.of(&checked);
+    let found = |key| lookups.get(key, lookups.foresee(key)).unwrap();
+    let items: Vec<_> = keys.iter().map(|key| found(checked.hashed(key))).collect();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             checked.flush();
@@ -80,9 +83,39 @@ fn hints_change_nothing() {
     let stats = checked.stats();
     for key in ["k", "none", ""] {
         checked.store.prefetch(checked.hashed(key.as_bytes()));
-        checked.store.prefetch_item(checked.hashed(key.as_bytes()));
+        let reader = checked.store.reader();
+        reader.prefetch(checked.hashed(key.as_bytes()));
+        let _ = reader.of(&checked).foresee(checked.hashed(key.as_bytes()));
     }
     assert_eq!(checked.stats(), stats);
+}
+
+/// Whatever was foreseen: of an item that is gone or another by now, of another key, of another store.
+#[test]
+fn what_was_foreseen_is_a_hint_and_never_an_answer() {
+    let (checked, elsewhere) = (Checked::new(MIB), Checked::new(MIB));
+    for key in ["k", "other", "gone"] {
+        set(&checked, key, key);
+        set(&elsewhere, key, "elsewhere");
+    }
+    let (reader, there) = (checked.store.reader(), elsewhere.store.reader());
+    let [k, other, gone] = ["k", "other", "gone"].map(|key| checked.hashed(key.as_bytes()));
+    let (lookups, strange) = (reader.of(&checked), there.of(&elsewhere));
+    let foreseen = [k, other, gone].map(|key| lookups.foresee(key));
+    let strange =
+        ["k", "other", "gone"].map(|key| strange.foresee(elsewhere.hashed(key.as_bytes())));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            set(&checked, "k", "a longer value than before");
+            checked.delete(b"gone");
+        });
+    });
+    let value = |key, foreseen| lookups.get(key, foreseen).map(|item| item.value().to_vec());
+    for foreseen in foreseen.into_iter().chain(strange).chain([Foreseen::default()]) {
+        assert_eq!(value(k, foreseen).as_deref(), Some(&b"a longer value than before"[..]));
+        assert_eq!(value(other, foreseen).as_deref(), Some(&b"other"[..]));
+        assert_eq!(value(gone, foreseen), None);
+    }
 }
 
 #[test]
@@ -104,7 +137,7 @@ fn a_key_of_another_store_is_refused() {
 #[should_panic(expected = "a tenant of another store")]
 fn a_reader_refuses_a_tenant_of_another_store() {
     let (one, other) = (Checked::new(MIB), Checked::new(MIB));
-    let _ = one.store.reader().get(&other, other.hashed(b"k"));
+    let _ = one.store.reader().of(&other);
 }
 
 #[test]

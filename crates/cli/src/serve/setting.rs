@@ -69,7 +69,7 @@ const TABLE: &[Row] = &[
     Row(Setting::MaxConnections, "max-connections", Form::One, "N", "Most connections at once  [default: 1024]"),
     Row(Setting::IdleTimeout, "idle-timeout", Form::One, "TIME", "Closes connections that are idle for so long  [default: never]"),
     Row(Setting::AcceptRate, "accept-rate", Form::One, "N", "Most connections accepted in a second, more wait; or unlimited  [default: 20000]"),
-    Row(Setting::BufferMemory, "buffer-memory", Form::One, "SIZE", "Memory for half commands and for replies that clients have not taken  [default: 64m]"),
+    Row(Setting::BufferMemory, "buffer-memory", Form::One, "SIZE", "Memory for half commands, replies that clients have not taken, and TLS: 4 KiB a connection  [default: 64m]"),
     Row(Setting::RequestTimeout, "request-timeout", Form::One, "TIME", "Closes connections whose command, login or handshake is not whole, or whose replies are not taken, after so long  [default: 60s]"),
     Row(Setting::StopTimeout, "stop-timeout", Form::One, "TIME", "How long a server that stops waits for clients to take their replies  [default: 5s]"),
     Row(Setting::Data, "data", Form::One, "DIR", "Accounts, history and what else is kept, in this directory: users are those of larder provision"),

@@ -63,7 +63,7 @@ pub struct NodeFactsView {
     pub max_connections: u64,
     /// Connections turned away because there were too many.
     pub rejected_connections: u64,
-    /// Bytes that half commands and unsent replies take now.
+    /// Bytes that half commands, unsent replies and TLS take now.
     pub buffer_bytes: u64,
     /// The limit for them.
     pub max_buffer_bytes: u64,

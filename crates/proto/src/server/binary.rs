@@ -209,6 +209,16 @@ pub fn parse(input: &[u8]) -> Parsed<'_> {
     Parsed::Partial { request, head: HEADER_LEN + part, value_len: header.value_len(), tail: 0 }
 }
 
+/// The key of the first request, if it has one. A hint, for who has its memory asked for ahead: the request
+/// itself is not looked at.
+#[must_use]
+#[inline]
+pub fn likely_key(input: &[u8]) -> Option<&[u8]> {
+    let (bytes, body) = input.split_first_chunk::<HEADER_LEN>()?;
+    let header = Header::read(bytes);
+    body.get(header.extras_len..)?.get(..header.key_len).filter(|key| !key.is_empty())
+}
+
 /// Whether a connection that begins with this byte speaks the binary protocol.
 #[must_use]
 pub fn is_request(first: u8) -> bool {

@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use larder_store::{
-    Arithmetic, Commit, Computed, HashedKey, Item, Outcome, Reader, Removed, Reservation, Stale,
-    StoreError, Write,
+    Arithmetic, Commit, Computed, Foreseen, HashedKey, Item, Lookups, Outcome, Removed,
+    Reservation, Stale, StoreError, Write,
 };
 use larder_tenancy::Command;
 
@@ -18,8 +18,13 @@ use crate::insight::Sample;
 impl Cx<'_> {
     /// Looks an item up, which counts as a use of it.
     #[inline]
-    pub(super) fn get<'r>(&self, reader: &'r Reader<'_>, key: HashedKey<'_>) -> Option<Item<'r>> {
-        let item = reader.get(self.tenant(), key);
+    pub(super) fn get<'r>(
+        &self,
+        key: HashedKey<'_>,
+        lookups: &Lookups<'r>,
+        foreseen: Foreseen<'r>,
+    ) -> Option<Item<'r>> {
+        let item = lookups.get(key, foreseen);
         if self.sampling.sees(key.hash()) {
             self.saw(Command::Get, key, item.is_some());
         }
@@ -144,7 +149,7 @@ impl Cx<'_> {
         };
         let reader = self.node.store.reader();
         let is_there = found && command != Command::Delete;
-        let item = if is_there { reader.peek(self.tenant(), key) } else { None };
+        let item = if is_there { reader.of(self.tenant()).peek(key) } else { None };
         let bytes = item.map_or(0, |item| item.value().len());
         let sample = Sample {
             number: 0,

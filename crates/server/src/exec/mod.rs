@@ -18,30 +18,30 @@ use std::time::Duration;
 
 use larder_proto::StoreMode;
 use larder_proto::server::Request;
-use larder_store::{HashedKey, Mode, Reader, StoreError};
+use larder_store::{HashedKey, Mode, StoreError};
 
-use crate::cx::{Cx, Flow};
-use crate::replies::Replies;
+use crate::cx::{Cx, Flow, Pause};
+use crate::reading::Reading;
 use crate::upload::Upload;
 
 /// The version of memcached whose protocols these are. Clients switch features on by it, and read three
 /// numbers.
 pub(crate) const VERSION: &str = "1.6.45";
 
-/// Executes what only reads.
+/// Executes what only reads. A line of many keys may be answered in part.
 #[inline]
-pub(crate) fn read<'r>(
+pub(crate) fn read(
     request: &Request<'_>,
     key: Option<HashedKey<'_>>,
-    cx: &mut Cx<'_>,
-    reader: &'r Reader<'_>,
-    replies: &mut Replies<'r>,
-) -> Flow {
+    cx: &Cx<'_>,
+    reading: &mut Reading<'_>,
+) -> Option<Pause> {
     match request {
-        Request::Text(command) => text::read(command, key, cx, reader, replies),
-        Request::Meta(command) => meta::read(command, key, cx, reader, replies),
-        Request::Binary(command) => binary::read(command, key, cx, reader, replies),
+        Request::Text(command) => return text::read(command, key, cx, reading),
+        Request::Meta(command) => meta::read(command, key, cx, reading),
+        Request::Binary(command) => binary::read(command, key, cx, reading),
     }
+    None
 }
 
 /// Executes what changes items, or concerns the connection or the server. No reader may live.

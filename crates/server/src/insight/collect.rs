@@ -143,7 +143,7 @@ impl Collected {
                 observer.doubtful(unix_ms, DOUBTFUL).map(Into::into).collect();
             for key in doubtful {
                 let reader = node.store.reader();
-                let present = reader.peek(&state.store, state.store.hashed(&key)).is_some();
+                let present = reader.of(&state.store).peek(state.store.hashed(&key)).is_some();
                 drop(reader);
                 observer.looked(&key, present, unix_ms);
             }

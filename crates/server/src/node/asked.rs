@@ -80,7 +80,7 @@ impl larder_tenancy::Node for Handle {
     fn look_up(&self, tenant: TenantId, key: &[u8]) -> Option<ItemFacts> {
         let state = self.node().existing_tenant(tenant)?;
         let reader = self.node().store.reader();
-        let item = reader.peek(&state.store, state.store.hashed(key))?;
+        let item = reader.of(&state.store).peek(state.store.hashed(key))?;
         Some(ItemFacts {
             value_bytes: item.value().len() as u64,
             bytes: item.stored_bytes() as u64,
@@ -95,7 +95,7 @@ impl larder_tenancy::Node for Handle {
     fn value(&self, tenant: TenantId, key: &[u8], most: usize) -> Option<Vec<u8>> {
         let state = self.node().existing_tenant(tenant)?;
         let reader = self.node().store.reader();
-        let value = reader.peek(&state.store, state.store.hashed(key))?.value();
+        let value = reader.of(&state.store).peek(state.store.hashed(key))?.value();
         let mut copy = Vec::with_capacity(value.len().min(most));
         for piece in value.pieces() {
             let room = most - copy.len();

@@ -82,7 +82,7 @@ pub(crate) struct Node {
 pub(crate) struct Tally {
     /// Connections ever accepted.
     pub(crate) total_connections: AtomicU64,
-    /// Connections turned away because there were too many.
+    /// Connections turned away because there were too many, or no memory for one more of TLS.
     pub(crate) rejected_connections: AtomicU64,
     /// Times that accepting was suspended because the process had no descriptor left.
     pub(crate) listen_disabled: AtomicU64,

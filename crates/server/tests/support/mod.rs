@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // Each test file uses some of it.
 
+pub(crate) mod tls;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
@@ -81,21 +83,9 @@ impl Running {
         self.thread.take().map_or(Ok(()), |thread| thread.join().unwrap())
     }
 
-    /// A figure of `stats`.
+    /// A figure of `stats`, as anybody sees it.
     pub(crate) fn stat(&self, name: &str) -> u64 {
-        let mut client = self.connect();
-        client.send(b"stats\r\n");
-        let prefix = format!("STAT {name} ");
-        let mut found = None;
-        loop {
-            let line = client.line();
-            if line == "END" {
-                return found.unwrap_or_else(|| panic!("no stat {name}"));
-            }
-            if let Some(value) = line.strip_prefix(&prefix) {
-                found = Some(value.parse().unwrap());
-            }
-        }
+        self.connect().stat(name)
     }
 }
 
@@ -152,6 +142,23 @@ impl<S: Read + Write> Client<S> {
             line.push(byte[0]);
         }
         String::from_utf8(line).unwrap().trim_end().to_owned()
+    }
+
+    /// A figure of `stats`.
+    #[track_caller]
+    pub(crate) fn stat(&mut self, name: &str) -> u64 {
+        self.send(b"stats\r\n");
+        let prefix = format!("STAT {name} ");
+        let mut found = None;
+        loop {
+            let line = self.line();
+            if line == "END" {
+                return found.unwrap_or_else(|| panic!("no stat {name}"));
+            }
+            if let Some(value) = line.strip_prefix(&prefix) {
+                found = Some(value.parse().unwrap());
+            }
+        }
     }
 
     /// Reads until the server closes the connection; returns what came before. A reset counts as closed.

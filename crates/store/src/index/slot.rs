@@ -112,6 +112,7 @@ impl Slot {
     }
 
     /// Whether the two differ at most in what readers may change: the frequency and the flags.
+    #[inline]
     pub(crate) fn is_same_item(self, other: Slot) -> bool {
         (self.0 ^ other.0) & !(FREQ_MASK | FLAGS) == 0
     }

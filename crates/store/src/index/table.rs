@@ -45,7 +45,14 @@ pub(crate) struct Found<'a> {
     pub(crate) at: &'a AtomicU64,
 }
 
-impl Found<'_> {
+impl<'a> Found<'a> {
+    /// The slot as it is now; none if the item is not there any more.
+    #[inline]
+    pub(crate) fn anew(self) -> Option<Found<'a>> {
+        let slot = Slot::from_word(self.at.load(Ordering::Acquire));
+        slot.is_same_item(self.slot).then_some(Found { slot, ..self })
+    }
+
     /// Changes frequency and flags, unless the slot has changed or moved since it was read. Returns
     /// whether it has been done.
     #[inline]
@@ -212,7 +219,7 @@ impl<P: Pages> Table<P> {
     }
 
     /// The home of a hash, as far as is known without looking at it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn home(&self, hash: u64) -> Place<'_> {
         let state = self.state();
         let home = home_of(hash, state.buckets());

@@ -73,9 +73,9 @@ pub struct NodeFacts {
     pub connections: u64,
     /// Most connections at once.
     pub max_connections: u64,
-    /// Connections turned away because there were too many.
+    /// Connections turned away because there were too many, or no memory for one more of TLS.
     pub rejected_connections: u64,
-    /// Bytes that half commands and unsent replies take now.
+    /// Bytes that half commands, unsent replies and TLS take now.
     pub buffer_bytes: u64,
     /// The limit for them.
     pub max_buffer_bytes: u64,

@@ -32,6 +32,13 @@ impl<'b> Flags<'b> {
         self.letters.has(letter)
     }
 
+    /// Whether there are no others than these letters.
+    #[must_use]
+    #[inline]
+    pub fn are_among(&self, letters: &[u8]) -> bool {
+        self.letters.0 & !Letters::of(letters).0 == 0
+    }
+
     /// The flags in the order they came in.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Flag<'b>> + use<'b> {

@@ -15,6 +15,7 @@ use super::{Class, Words};
 pub use base64::{MAX_DECODED_LEN, decode, put as put_base64};
 pub use flags::{Flag, Flags};
 pub(super) use parse::parse;
+pub use parse::plain_get;
 pub use reply::{put_echo, put_flag, put_key, put_number};
 
 /// Which command.

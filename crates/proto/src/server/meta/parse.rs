@@ -16,6 +16,34 @@ const MAX_WORDS: usize = 20;
 /// As long as an opaque is at most, its letter included: 31 bytes remain.
 const MAX_OPAQUE_LEN: usize = 32;
 
+/// The flags that `mg` knows and that have no argument.
+const BARE: Letters = Letters::of(b"cfhklqstuv");
+
+/// `mg <key> <flags>\r\n` with nothing unusual in it, if `input` begins with one: bare flags, each once, a
+/// space before each; and how many bytes it takes. [`text::parse`](crate::server::text::parse) says the same
+/// of it, with more ado.
+#[must_use]
+#[inline]
+pub fn plain_get(input: &[u8]) -> Option<(Command<'_>, usize)> {
+    let rest = input.strip_prefix(b"mg ")?;
+    let key_len = memchr::memchr2(b' ', b'\n', &rest[..rest.len().min(MAX_KEY_LEN + 1)])?;
+    let (key, words) = rest.split_at(key_len);
+    let (mut letters, mut end) = (Letters::default(), 0);
+    while let [b' ', letter, b' ' | b'\r', ..] = words[end..] {
+        if !BARE.has(letter) || letters.has(letter) {
+            return None;
+        }
+        letters.add(letter);
+        end += 2;
+    }
+    if key.is_empty() || end == 0 || !words[end..].starts_with(b"\r\n") {
+        return None;
+    }
+    let flags = Flags::new(Words::new(&words[..end]), letters);
+    let command = Command { verb: Verb::Get, key, flags, value: &[], value_len: 0 };
+    Some((command, b"mg ".len() + key_len + end + b"\r\n".len()))
+}
+
 /// The command of a line; `words` are those after its name, and `used` bytes of `input` the line.
 pub(in crate::server) fn parse<'b>(
     verb: Verb,

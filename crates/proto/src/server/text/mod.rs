@@ -16,7 +16,7 @@ mod reply;
 use super::{Class, Words};
 use crate::command::StoreMode;
 
-pub use parse::{again, parse};
+pub use parse::{again, likely_key, parse, plain_get};
 pub(super) use parse::{bad, bad_store, valued};
 pub use reply::{END, put_value_head};
 
@@ -188,6 +188,13 @@ impl<'b> Iterator for Keys<'b> {
 }
 
 impl<'b> Command<'b> {
+    /// `get` of one key.
+    #[must_use]
+    #[inline]
+    pub fn get(key: &'b [u8]) -> Command<'b> {
+        Command::Get { keys: Keys { first: key, rest: Words::new(&[]) }, cas: false }
+    }
+
     /// The key, if it is one.
     #[must_use]
     #[inline]

@@ -11,6 +11,9 @@ use crate::server::{Bad, Close, Limits, Parsed, Reply, Request, Words, binary, m
 /// The bytes of a line ending.
 const CRLF: &[u8] = b"\r\n";
 
+/// The name of no command with a key is longer.
+const LONGEST_NAME: usize = b"prepend".len();
+
 /// A line has at least so many bytes, its ending included.
 const MIN_LINE_LEN: usize = 4;
 
@@ -18,26 +21,33 @@ const MIN_LINE_LEN: usize = 4;
 #[must_use]
 #[inline]
 pub fn parse<'b>(input: &'b [u8], scan: &mut Scan, limits: &Limits) -> Parsed<'b> {
-    if scan.searched == 0
-        && let Some((key, used)) = plain_get(input)
-    {
-        let keys = Keys { first: key, rest: Words::new(&[]) };
-        return Parsed::Ready { request: Request::Text(Command::Get { keys, cas: false }), used };
-    }
     match line_end(input, scan, limits) {
         Ok(end) => plain_set(input, end).unwrap_or_else(|| parse_line(input, end, false)),
         Err(otherwise) => otherwise,
     }
 }
 
-/// `get <key>\r\n`, the request that there is most of: its key, and how many bytes it takes.
+/// `get <key>\r\n`, the request that there is most of, if `input` begins with one: its key, and how many
+/// bytes it takes. [`parse`] says the same of it, with more ado.
+#[must_use]
 #[inline]
-fn plain_get(input: &[u8]) -> Option<(&[u8], usize)> {
+pub fn plain_get(input: &[u8]) -> Option<(&[u8], usize)> {
     let rest = input.strip_prefix(b"get ")?;
     let rest = &rest[..rest.len().min(MAX_KEY_LEN + 2)];
     let end = memchr::memchr2(b' ', b'\n', rest)?;
     let key = rest[..=end].strip_suffix(CRLF).filter(|key| !key.is_empty())?;
     Some((key, b"get ".len() + end + 1))
+}
+
+/// What most commands of text and meta have for a key: the second word of the first line. A hint, for who
+/// has its memory asked for ahead.
+#[must_use]
+#[inline]
+pub fn likely_key(input: &[u8]) -> Option<&[u8]> {
+    let name = memchr::memchr(b' ', &input[..input.len().min(LONGEST_NAME + 1)])?;
+    let rest = &input[name + 1..];
+    let end = memchr::memchr2(b' ', b'\r', &rest[..rest.len().min(MAX_KEY_LEN + 1)])?;
+    Some(&rest[..end])
 }
 
 /// `set <key> <flags> <exptime> <bytes>\r\n` with nothing unusual in it, on the line that ends at `end`.

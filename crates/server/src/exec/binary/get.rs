@@ -3,33 +3,32 @@
 //! What touches is counted as a touch and not as a get, as in memcached.
 
 use larder_proto::server::binary::{Command, Status, exptime};
-use larder_store::{HashedKey, Item, Reader};
+use larder_store::{HashedKey, Item};
 
 use crate::counters::Count;
 use crate::cx::Cx;
 use crate::exec::shown;
-use crate::replies::Replies;
+use crate::reading::Reading;
 
 /// get, getk: a hit is always answered, a miss not by the quiet forms.
 #[inline]
-pub(super) fn get<'r>(
+pub(super) fn get(
     command: &Command<'_>,
     with_key: bool,
     key: HashedKey<'_>,
     cx: &Cx<'_>,
-    reader: &'r Reader<'_>,
-    replies: &mut Replies<'r>,
+    reading: &mut Reading<'_>,
 ) {
-    let item = cx.get(reader, key);
+    let item = cx.get(key, &reading.lookups, reading.foreseen);
     cx.count(Count::CmdGet, 1);
     cx.count(if item.is_some() { Count::GetHits } else { Count::GetMisses }, 1);
     cx.node.detail.get(cx.access, key.key(), item.is_some());
     match item {
         Some(item) => {
-            head(command, with_key, &item, cx, replies.bytes());
-            replies.value(item.value());
+            head(command, with_key, &item, cx, reading.bytes());
+            reading.replies.value(item.value());
         }
-        None => miss(command, with_key, key, replies.bytes()),
+        None => miss(command, with_key, key, reading.bytes()),
     }
 }
 
@@ -44,7 +43,8 @@ pub(super) fn get_and_touch(
 ) {
     let before = out.len();
     let reader = cx.node.store.reader();
-    if let Some(item) = cx.get(&reader, key) {
+    let lookups = reader.of(cx.tenant());
+    if let Some(item) = cx.get(key, &lookups, lookups.foresee(key)) {
         head(command, with_key, &item, cx, out);
         item.value().pieces().for_each(|piece| out.extend_from_slice(piece));
     }
@@ -70,7 +70,7 @@ pub(super) fn touch(
     out: &mut Vec<u8>,
 ) {
     let facts = |item: Item<'_>| (item.flags(), shown(item.cas(), cx));
-    let seen = cx.node.store.reader().peek(cx.tenant(), key).map(facts);
+    let seen = cx.node.store.reader().of(cx.tenant()).peek(key).map(facts);
     let Some((flags, cas)) = seen else {
         count(false, key, cx);
         return miss(command, false, key, out);

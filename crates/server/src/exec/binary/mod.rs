@@ -13,35 +13,32 @@ mod store;
 mod tests;
 
 use larder_proto::server::binary::{Action, Command, Status};
-use larder_store::{HashedKey, Reader};
+use larder_store::HashedKey;
 use larder_tenancy::Capabilities;
 
 use super::{auth, hashed, stats};
 use crate::cx::{Cx, Flow};
-use crate::replies::Replies;
+use crate::reading::Reading;
 
 pub(crate) use store::{begin_upload, finish_upload};
 
 /// Executes what only reads.
-pub(crate) fn read<'r>(
+pub(crate) fn read(
     command: &Command<'_>,
     key: Option<HashedKey<'_>>,
-    cx: &mut Cx<'_>,
-    reader: &'r Reader<'_>,
-    replies: &mut Replies<'r>,
-) -> Flow {
+    cx: &Cx<'_>,
+    reading: &mut Reading<'_>,
+) {
     if !allows(command, cx) {
-        command.head.refuse(replies.bytes(), Status::AuthFailed);
-        return Flow::Continue;
+        return command.head.refuse(reading.bytes(), Status::AuthFailed);
     }
     match command.action {
         Action::Get { key: bytes, with_key, .. } => {
-            get::get(command, with_key, hashed(bytes, key, cx), cx, reader, replies);
+            get::get(command, with_key, hashed(bytes, key, cx), cx, reading);
         }
-        Action::Version => command.head.text(replies.bytes(), super::VERSION.as_bytes()),
-        _ => command.head.done(replies.bytes(), 0),
+        Action::Version => command.head.text(reading.bytes(), super::VERSION.as_bytes()),
+        _ => command.head.done(reading.bytes(), 0),
     }
-    Flow::Continue
 }
 
 /// Executes what changes items, or concerns the connection or the server.

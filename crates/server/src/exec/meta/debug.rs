@@ -1,19 +1,19 @@
 //! me: what is known of an item, for people.
 
 use larder_proto::server::meta::put_base64;
-use larder_store::Reader;
 
 use super::{Subject, seconds_left};
 use crate::counters::Count;
 use crate::cx::Cx;
 use crate::exec::shown;
+use crate::reading::Reading;
 
 /// Tells of the item as if nobody had looked.
-pub(super) fn debug(subject: Subject<'_, '_>, cx: &Cx<'_>, reader: &Reader<'_>, out: &mut Vec<u8>) {
+pub(super) fn debug(subject: Subject<'_, '_>, cx: &Cx<'_>, reading: &mut Reading<'_>) {
     cx.count(Count::CmdMeta, 1);
-    let Some(item) = reader.peek(cx.tenant(), subject.key) else {
-        return out.extend_from_slice(b"EN\r\n");
-    };
+    let item = reading.lookups.peek(subject.key);
+    let out = reading.bytes();
+    let Some(item) = item else { return out.extend_from_slice(b"EN\r\n") };
     out.extend_from_slice(b"ME ");
     if item.marked() {
         put_base64(out, item.key());

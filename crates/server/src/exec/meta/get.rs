@@ -2,29 +2,24 @@
 
 use larder_proto::server::meta::{put_echo, put_flag, put_key, put_number};
 use larder_proto::server::put_decimal;
-use larder_store::{HashedKey, Item, Outcome, Reader};
+use larder_store::{Foreseen, Item, Lookups, Outcome};
 
 use super::{Subject, created_ttl, put_bare, put_ttl, ttl_of};
 use crate::counters::Count;
 use crate::cx::Cx;
 use crate::exec::shown;
-use crate::replies::Replies;
+use crate::reading::Reading;
 
 /// mg that changes nothing.
 #[inline]
-pub(super) fn get<'r>(
-    subject: Subject<'_, '_>,
-    cx: &Cx<'_>,
-    reader: &'r Reader<'_>,
-    replies: &mut Replies<'r>,
-) {
-    let Some(item) = look_up(&subject, cx, reader) else {
-        return miss(&subject, cx, replies.bytes());
+pub(super) fn get(subject: Subject<'_, '_>, cx: &Cx<'_>, reading: &mut Reading<'_>) {
+    let Some(item) = look_up(&subject, cx, &reading.lookups, reading.foreseen) else {
+        return miss(&subject, cx, reading.bytes());
     };
     count(&subject, true, cx);
-    if put_head(replies.bytes(), &subject, &item, cx) {
-        replies.value(item.value());
-        replies.bytes().extend_from_slice(b"\r\n");
+    if put_head(reading.bytes(), &subject, &item, cx) {
+        reading.replies.value(item.value());
+        reading.bytes().extend_from_slice(b"\r\n");
     }
 }
 
@@ -60,7 +55,9 @@ pub(super) fn get_and_change(subject: Subject<'_, '_>, cx: &Cx<'_>, out: &mut Ve
 /// Appends the reply to a hit, the value copied. Whether it was one.
 fn copy(subject: &Subject<'_, '_>, cx: &Cx<'_>, out: &mut Vec<u8>) -> bool {
     let reader = cx.node.store.reader();
-    let Some(item) = look_up(subject, cx, &reader) else { return false };
+    let lookups = reader.of(cx.tenant());
+    let foreseen = lookups.foresee(subject.key);
+    let Some(item) = look_up(subject, cx, &lookups, foreseen) else { return false };
     if put_head(out, subject, &item, cx) {
         item.value().pieces().for_each(|piece| out.extend_from_slice(piece));
         out.extend_from_slice(b"\r\n");
@@ -70,9 +67,14 @@ fn copy(subject: &Subject<'_, '_>, cx: &Cx<'_>, out: &mut Vec<u8>) -> bool {
 
 /// The item; with `u` as if nobody had looked.
 #[inline]
-fn look_up<'r>(subject: &Subject<'_, '_>, cx: &Cx<'_>, reader: &'r Reader<'_>) -> Option<Item<'r>> {
-    let key: HashedKey<'_> = subject.key;
-    if subject.flags.has(b'u') { reader.peek(cx.tenant(), key) } else { cx.get(reader, key) }
+fn look_up<'r>(
+    subject: &Subject<'_, '_>,
+    cx: &Cx<'_>,
+    lookups: &Lookups<'r>,
+    foreseen: Foreseen<'r>,
+) -> Option<Item<'r>> {
+    let key = subject.key;
+    if subject.flags.has(b'u') { lookups.peek(key) } else { cx.get(key, lookups, foreseen) }
 }
 
 /// Appends the line of a hit. Whether the value follows: if it is asked for, and not the version that the
@@ -87,6 +89,16 @@ fn put_head(out: &mut Vec<u8>, subject: &Subject<'_, '_>, item: &Item<'_>, cx: &
     } else {
         out.extend_from_slice(b"HD");
     }
+    // Most ask for the value and nothing else.
+    let recache = !flags.are_among(b"quv") && put_told(out, subject, item, cx);
+    put_right(out, item, recache);
+    out.extend_from_slice(b"\r\n");
+    has_value
+}
+
+/// Appends what is asked of the item beside its value. Whether it is to be replaced soon.
+fn put_told(out: &mut Vec<u8>, subject: &Subject<'_, '_>, item: &Item<'_>, cx: &Cx<'_>) -> bool {
+    let flags = &subject.flags;
     let mut ttl = item.ttl();
     let mut recache = false;
     for flag in flags.iter() {
@@ -107,9 +119,7 @@ fn put_head(out: &mut Vec<u8>, subject: &Subject<'_, '_>, item: &Item<'_>, cx: &
             _ => {}
         }
     }
-    put_right(out, item, recache);
-    out.extend_from_slice(b"\r\n");
-    has_value
+    recache
 }
 
 /// Appends who may replace the item: `W`, this client; `Z`, somebody who was told so before. `X`: it is

@@ -14,12 +14,12 @@ use std::time::Duration;
 use larder_proto::server::meta::{
     Command, Flags, MAX_DECODED_LEN, Verb, decode, put_echo, put_key, put_number,
 };
-use larder_store::{HashedKey, Reader};
+use larder_store::HashedKey;
 use larder_tenancy::Capabilities;
 
 use super::hashed;
 use crate::cx::{Cx, Flow};
-use crate::replies::Replies;
+use crate::reading::Reading;
 use crate::upload::Upload;
 
 /// What all commands but `mn` are about.
@@ -38,28 +38,24 @@ impl Subject<'_, '_> {
 
 /// Executes what only reads.
 #[inline]
-pub(super) fn read<'r>(
+pub(super) fn read(
     command: &Command<'_>,
     key: Option<HashedKey<'_>>,
-    cx: &mut Cx<'_>,
-    reader: &'r Reader<'_>,
-    replies: &mut Replies<'r>,
-) -> Flow {
+    cx: &Cx<'_>,
+    reading: &mut Reading<'_>,
+) {
     if command.verb == Verb::Noop {
-        replies.bytes().extend_from_slice(b"MN\r\n");
-        return Flow::Continue;
+        return reading.bytes().extend_from_slice(b"MN\r\n");
     }
     let mut buffer = [0; MAX_DECODED_LEN];
     let Some(subject) = subject(command, key, &mut buffer, cx) else {
-        refuse(command.verb, replies.bytes());
-        return Flow::Continue;
+        return refuse(command.verb, reading.bytes());
     };
     if command.verb == Verb::Get {
-        get::get(subject, cx, reader, replies);
+        get::get(subject, cx, reading);
     } else {
-        debug::debug(subject, cx, reader, replies.bytes());
+        debug::debug(subject, cx, reading);
     }
-    Flow::Continue
 }
 
 /// Executes what changes items.

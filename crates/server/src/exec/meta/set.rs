@@ -147,7 +147,7 @@ fn len(key: HashedKey<'_>, mode: Mode, value_len: usize, outcome: Outcome, cx: &
         return value_len;
     }
     let reader = cx.node.store.reader();
-    let item = reader.peek(cx.tenant(), key);
+    let item = reader.of(cx.tenant()).peek(key);
     item.map_or(value_len, |item| item.value().len())
 }
 

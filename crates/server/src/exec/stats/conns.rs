@@ -1,7 +1,9 @@
-//! `stats conns`: the open connections and the listeners, by descriptor.
+//! `stats conns`: the listeners, by descriptor, and the open connections of one worker after the other, the
+//! oldest first.
+//!
+//! A connection that is there throughout is told of once.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::{Figures, Form, is_node_wide};
 use crate::connections::{Info, Waiting};
@@ -11,9 +13,10 @@ use crate::node::Listening;
 use crate::settings::Address;
 
 /// Connections told of in one step.
-const STEP: usize = 256;
+const STEP: usize = 128;
 
-/// The connections that are to be told of. It may be many thousands, so they are told piece by piece.
+/// The connections that are still to be told of. It may be many thousands, so they are told piece by piece;
+/// and looked up so, for a list of them would be kept for as long as the client does not read.
 #[derive(Debug)]
 pub(crate) struct Conns {
     form: Form,
@@ -21,7 +24,10 @@ pub(crate) struct Conns {
     fd: i32,
     /// Whether the listeners were told of, which come first.
     has_begun: bool,
-    left: std::vec::IntoIter<Arc<Info>>,
+    /// Whose are told of.
+    worker: usize,
+    /// From which number on.
+    from: u64,
 }
 
 /// Begins to tell, if the connection may see those of others.
@@ -29,8 +35,8 @@ pub(super) fn start(form: Form, cx: &Cx<'_>) -> Option<Flow> {
     if !is_node_wide(cx) {
         return None;
     }
-    let left = cx.node.connections.all().into_iter();
-    Some(Flow::Dump(Box::new(Dump::Conns(Conns { form, fd: cx.fd, has_begun: false, left }))))
+    let conns = Conns { form, fd: cx.fd, has_begun: false, worker: 0, from: 0 };
+    Some(Flow::Dump(Box::new(Dump::Conns(conns))))
 }
 
 impl Conns {
@@ -41,10 +47,16 @@ impl Conns {
             self.has_begun = true;
             listeners(&mut figures, cx);
         }
-        for info in self.left.by_ref().take(STEP) {
-            connection(&mut figures, &info, info.fd == self.fd, cx);
+        let connections = &cx.node.connections;
+        let some = connections.some(self.worker, self.from, STEP);
+        for (number, info) in &some {
+            connection(&mut figures, info, info.fd == self.fd, cx);
+            self.from = number + 1;
         }
-        if !self.left.as_slice().is_empty() {
+        if some.len() < STEP {
+            (self.worker, self.from) = (self.worker + 1, 0);
+        }
+        if self.worker < connections.workers() {
             return true;
         }
         figures.end();

@@ -10,6 +10,7 @@ use larder_tenancy::{
     TenantLimits, TenantName,
 };
 
+use crate::access::Access;
 use crate::connections::{Info, Waiting};
 use crate::cx::{Cx, Flow};
 use crate::exec::binary::frames::{ask, item, request};
@@ -400,20 +401,12 @@ fn connections_are_told_with_their_addresses_and_states() {
         node.connections.insert(0, number, Arc::new(info));
     }
     let access = node.access(0, Directory::open().anonymous().unwrap().clone());
-    let mut cx = Cx {
-        node: &node,
-        access: &access,
-        worker: 0,
-        fd: 12,
-        now: node.now(),
-        sampling: access.trace.sampling(0),
-        first_in_batch: true,
-        resume: 0,
-    };
+    let mut cx = cx_of(&node, &access);
     let mut out = Vec::new();
     let args = larder_proto::server::Words::new(b"conns");
     let Flow::Dump(mut dump) = super::text(args, &mut cx, &mut out) else { panic!("no dump") };
-    assert!(!dump.step(&mut cx, &mut out));
+    // A step for each worker at least.
+    while dump.step(&mut cx, &mut out) {}
     let text = String::from_utf8(out).unwrap().replace("\r\n", "\n");
     let expected = "\
         STAT 3:addr tcp:0.0.0.0:11211\n\
@@ -434,4 +427,59 @@ fn connections_are_told_with_their_addresses_and_states() {
         STAT 12:secs_since_last_cmd 0\n\
         END\n";
     assert_eq!(text, expected);
+}
+
+#[test]
+fn connections_are_told_of_in_pieces_and_none_is_kept_for_it() {
+    let settings = Settings { workers: 3, ..Settings::new(8 << 20) };
+    let node = Node::new(settings, SharedDirectory::new(Directory::open())).unwrap();
+    // One worker has none, and one as many as go into whole pieces.
+    let all: Vec<_> = [(0, 300), (2, 256)]
+        .into_iter()
+        .flat_map(|(worker, count)| (1..=count).map(move |number| (worker, number)))
+        .map(|(worker, number)| {
+            let fd = i32::try_from(1000 * worker + usize::try_from(number).unwrap()).unwrap();
+            let info = Arc::new(Info::new(fd, Address::Unknown, Some(0), node.age_ms()));
+            node.connections.insert(worker, number, Arc::clone(&info));
+            info
+        })
+        .collect();
+    let access = node.access(0, Directory::open().anonymous().unwrap().clone());
+    let mut cx = cx_of(&node, &access);
+    let (mut out, mut lines) = (Vec::new(), Vec::new());
+    let args = larder_proto::server::Words::new(b"conns");
+    let Flow::Dump(mut dump) = super::text(args, &mut cx, &mut out) else { panic!("no dump") };
+    loop {
+        let goes_on = dump.step(&mut cx, &mut out);
+        assert!(out.len() <= 32 << 10, "a piece of {} bytes", out.len());
+        lines.push(String::from_utf8(std::mem::take(&mut out)).unwrap());
+        assert!(all.iter().all(|info| Arc::strong_count(info) <= 2), "the table and this test");
+        // One that closes meanwhile, and one that opens.
+        node.connections.remove(2, 255);
+        node.connections.insert(2, 400, Arc::new(Info::new(9999, Address::Unknown, None, 0)));
+        if !goes_on {
+            break;
+        }
+    }
+    assert!(lines.len() >= 5, "{} pieces", lines.len());
+    let lines = lines.concat();
+    let told = |fd: i32| lines.matches(&format!("STAT {fd}:state ")).count();
+    for info in &all {
+        assert_eq!(told(info.fd), usize::from(info.fd != 2255), "{}", info.fd);
+    }
+    assert_eq!(told(9999), 1);
+    assert!(lines.ends_with("END\r\n"));
+}
+
+fn cx_of<'n>(node: &'n Node, access: &'n Access) -> Cx<'n> {
+    Cx {
+        node,
+        access,
+        worker: 0,
+        fd: 12,
+        now: node.now(),
+        sampling: access.trace.sampling(0),
+        first_in_batch: true,
+        resume: 0,
+    }
 }

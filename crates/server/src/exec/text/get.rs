@@ -4,13 +4,14 @@
 
 use arrayvec::ArrayVec;
 use larder_proto::server::text::{END, Keys, put_value_head};
-use larder_store::{HashedKey, Item, Reader};
+use larder_store::{Foreseen, HashedKey, Item, Lookups};
 
 use super::line;
 use crate::counters::Count;
-use crate::cx::{Cx, Flow};
+use crate::cx::{Cx, Flow, Pause};
 use crate::exec::shown;
-use crate::replies::{FULL, Replies};
+use crate::reading::Reading;
+use crate::replies::FULL;
 
 /// Keys of a line that are asked for ahead together.
 const WINDOW: usize = 32;
@@ -20,41 +21,34 @@ const MOST_KEYS: usize = 1024;
 
 /// get, gets of a single key.
 #[inline]
-pub(super) fn one<'r>(
-    key: HashedKey<'_>,
-    cas: bool,
-    cx: &Cx<'_>,
-    reader: &'r Reader<'_>,
-    replies: &mut Replies<'r>,
-) {
-    let hit = answer(key, cas, cx, reader, replies);
+pub(super) fn one(key: HashedKey<'_>, cas: bool, cx: &Cx<'_>, reading: &mut Reading<'_>) {
+    let hit = answer(key, reading.foreseen, cas, cx, reading);
     cx.count(Count::CmdGet, 1);
     cx.count(if hit { Count::GetHits } else { Count::GetMisses }, 1);
-    replies.bytes().extend_from_slice(END);
+    reading.bytes().extend_from_slice(END);
 }
 
 /// get, gets of a line of keys: a window of them is asked for ahead, then answered.
-pub(super) fn many<'r>(
+pub(super) fn many(
     keys: Keys<'_>,
     cas: bool,
     cx: &Cx<'_>,
-    reader: &'r Reader<'_>,
-    replies: &mut Replies<'r>,
-) -> Flow {
+    reading: &mut Reading<'_>,
+) -> Option<Pause> {
     let all = keys.bytes_left();
     let mut keys = resumed(keys, cx);
     let (mut answered, mut hits) = (0, 0);
     let mut paused = None;
     while paused.is_none() {
         let before = keys;
-        let window = ask_ahead(&mut keys, cx);
+        let window = ask_ahead(&mut keys, cx, &reading.lookups);
         if window.is_empty() {
             break;
         }
-        for (at, key) in window.iter().enumerate() {
-            hits += u64::from(answer(*key, cas, cx, reader, replies));
+        for (at, (key, foreseen)) in window.into_iter().enumerate() {
+            hits += u64::from(answer(key, foreseen, cas, cx, reading));
             answered += 1;
-            if replies.is_full() || answered >= MOST_KEYS {
+            if reading.replies.is_full() || answered >= MOST_KEYS {
                 let mut left = before;
                 left.nth(at);
                 paused = Some(left);
@@ -68,10 +62,10 @@ pub(super) fn many<'r>(
     if let Some(left) = paused
         && { left }.next().is_some()
     {
-        return Flow::Pause { answered: all - left.bytes_left() };
+        return Some(Pause { answered: all - left.bytes_left() });
     }
-    replies.bytes().extend_from_slice(END);
-    Flow::Continue
+    reading.bytes().extend_from_slice(END);
+    None
 }
 
 /// The keys that are still to be answered. Where a line was left is kept in bytes: a long one is not
@@ -111,7 +105,7 @@ pub(super) fn and_touch(
         answered += 1;
         let enough = out.len() >= FULL || answered >= MOST_KEYS;
         if enough && { keys }.next().is_some() {
-            return Flow::Pause { answered: all - keys.bytes_left() };
+            return Flow::Pause(Pause { answered: all - keys.bytes_left() });
         }
     }
     out.extend_from_slice(END);
@@ -122,7 +116,8 @@ pub(super) fn and_touch(
 /// when it returns: what comes then is a write.
 fn copy(key: HashedKey<'_>, cas: bool, cx: &Cx<'_>, out: &mut Vec<u8>) -> bool {
     let reader = cx.node.store.reader();
-    let Some(item) = cx.get(&reader, key) else { return false };
+    let lookups = reader.of(cx.tenant());
+    let Some(item) = cx.get(key, &lookups, lookups.foresee(key)) else { return false };
     let value = item.value();
     put_head(out, key, &item, value.len(), cas, cx);
     value.pieces().for_each(|piece| out.extend_from_slice(piece));
@@ -131,19 +126,20 @@ fn copy(key: HashedKey<'_>, cas: bool, cx: &Cx<'_>, out: &mut Vec<u8>) -> bool {
 }
 
 /// The next keys, hashed, with their memory on its way.
-fn ask_ahead<'b>(
+fn ask_ahead<'b, 'r>(
     keys: &mut impl Iterator<Item = &'b [u8]>,
     cx: &Cx<'_>,
-) -> ArrayVec<HashedKey<'b>, WINDOW> {
+    lookups: &Lookups<'r>,
+) -> ArrayVec<(HashedKey<'b>, Foreseen<'r>), WINDOW> {
     let (store, tenant) = (&cx.node.store, cx.tenant());
     let mut window = ArrayVec::new();
     for key in keys.take(WINDOW) {
         let key = tenant.hashed(key);
         store.prefetch(key);
-        window.push(key);
+        window.push((key, Foreseen::default()));
     }
-    for key in &window {
-        store.prefetch_item(*key);
+    for (key, foreseen) in &mut window {
+        *foreseen = lookups.foresee(*key);
     }
     window
 }
@@ -152,18 +148,18 @@ fn ask_ahead<'b>(
 #[inline(always)]
 fn answer<'r>(
     key: HashedKey<'_>,
+    foreseen: Foreseen<'r>,
     cas: bool,
     cx: &Cx<'_>,
-    reader: &'r Reader<'_>,
-    replies: &mut Replies<'r>,
+    reading: &mut Reading<'r>,
 ) -> bool {
-    let found = cx.get(reader, key);
+    let found = cx.get(key, &reading.lookups, foreseen);
     cx.node.detail.get(cx.access, key.key(), found.is_some());
     let Some(item) = found else { return false };
     let value = item.value();
-    put_head(replies.bytes(), key, &item, value.len(), cas, cx);
-    replies.value(value);
-    replies.bytes().extend_from_slice(b"\r\n");
+    put_head(reading.bytes(), key, &item, value.len(), cas, cx);
+    reading.replies.value(value);
+    reading.bytes().extend_from_slice(b"\r\n");
     true
 }
 

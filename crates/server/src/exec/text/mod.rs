@@ -9,12 +9,12 @@ mod store;
 
 use larder_proto::StoreMode;
 use larder_proto::server::text::{Admin, Command, Store};
-use larder_store::{HashedKey, Reader};
+use larder_store::HashedKey;
 use larder_tenancy::Capabilities;
 
 use super::{hashed, stats};
-use crate::cx::{CloseReason, Cx, Flow};
-use crate::replies::Replies;
+use crate::cx::{CloseReason, Cx, Flow, Pause};
+use crate::reading::Reading;
 use crate::upload::Upload;
 
 /// Lines that more than one command answers with.
@@ -28,25 +28,24 @@ mod line {
 
 /// Executes what only reads.
 #[inline]
-pub(super) fn read<'r>(
+pub(super) fn read(
     command: &Command<'_>,
     key: Option<HashedKey<'_>>,
-    cx: &mut Cx<'_>,
-    reader: &'r Reader<'_>,
-    replies: &mut Replies<'r>,
-) -> Flow {
+    cx: &Cx<'_>,
+    reading: &mut Reading<'_>,
+) -> Option<Pause> {
     if !allows(command, cx) {
-        refuse(command, replies.bytes());
-        return Flow::Continue;
+        refuse(command, reading.bytes());
+        return None;
     }
     match *command {
         Command::Get { keys, cas } => match key {
-            Some(key) => get::one(key, cas, cx, reader, replies),
-            None => return get::many(keys, cas, cx, reader, replies),
+            Some(key) => get::one(key, cas, cx, reading),
+            None => return get::many(keys, cas, cx, reading),
         },
-        _ => version(replies.bytes()),
+        _ => version(reading.bytes()),
     }
-    Flow::Continue
+    None
 }
 
 /// Executes what changes items, or concerns the connection or the server.
