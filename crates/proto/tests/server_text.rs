@@ -320,6 +320,44 @@ fn plain_gets_are_those_with_nothing_unusual() {
 }
 
 #[test]
+fn plain_sets_are_whole_and_have_nothing_unusual() {
+    let long = "k".repeat(250);
+    for (key, value) in [("k", ""), ("a\tb\0", "\r\n"), (&*long, "value\r\nget")] {
+        let line = format!("set {key} 4294967295 2147483647 {}\r\n{value}\r\n", value.len());
+        let input = format!("{line}set next 0 0 1");
+        let (store, used) = text::plain_set(input.as_bytes()).unwrap();
+        assert_eq!((store.key, store.value), (key.as_bytes(), value.as_bytes()));
+        assert_eq!((store.flags, store.exptime, used), (u32::MAX, i32::MAX.into(), line.len()));
+    }
+    let too_long = format!("set {long}k 0 0 1\r\nv\r\n");
+    for other in [
+        &*too_long,
+        "set k 0 0 1\r\nv\r",
+        "set k 0 0 1\r\nvv\r\n",
+        "set k 0 0 2\r\nv\r\n",
+        "set k 0 0 1\nv\r\n",
+        "set k 0 0 1\r\nv\n",
+        "set  k 0 0 1\r\nv\r\n",
+        "set  0 0 1\r\nv\r\n",
+        "set k  0 0 1\r\nv\r\n",
+        "set k 0 0 1 \r\nv\r\n",
+        "set k 0 0 1 noreply\r\nv\r\n",
+        "set k\nl 0 0 1\r\nv\r\n",
+        "set k -1 0 1\r\nv\r\n",
+        "set k 0 -1 1\r\nv\r\n",
+        "set k 4294967296 0 1\r\nv\r\n",
+        "set k 0 2147483648 1\r\nv\r\n",
+        "set k 0 0 2147483646\r\nv\r\n",
+        "set k 0 0 18446744073709551615\r\nv\r\n",
+        "set k 0 0 \r\nv\r\n",
+        "add k 0 0 1\r\nv\r\n",
+        "",
+    ] {
+        assert_eq!(text::plain_set(other.as_bytes()), None, "{other:?}");
+    }
+}
+
+#[test]
 fn the_likely_key_is_the_second_word() {
     for (input, key) in [
         ("get k\r\n", Some("k")),

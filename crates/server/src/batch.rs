@@ -6,7 +6,7 @@
 //! memory.
 
 use arrayvec::ArrayVec;
-use larder_proto::server::{Class, Request};
+use larder_proto::server::{Class, Request, text};
 use larder_store::{Foreseen, HashedKey, Lookups, Tenant};
 
 use crate::cx::{Cx, Flow, Pause};
@@ -46,6 +46,14 @@ impl<'b> Entry<'b> {
         tenant: &Tenant,
     ) -> Entry<'b> {
         Entry { class: Class::Read, request, key: Some(tenant.hashed(key)), end }
+    }
+
+    /// The same of a plain set.
+    #[inline]
+    pub(crate) fn of_set(store: text::Store<'b>, end: usize, tenant: &Tenant) -> Entry<'b> {
+        let key = Some(tenant.hashed(store.key));
+        let request = Request::Text(text::Command::Store(store));
+        Entry { class: Class::Write, request, key, end }
     }
 }
 

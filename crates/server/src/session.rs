@@ -433,6 +433,14 @@ impl Session {
                 batch.push(Entry::of_get(Request::Meta(command), command.key, end, tenant));
                 continue;
             }
+            if is_text
+                && rest[0] == b's'
+                && let Some((store, used)) = text::plain_set(rest)
+            {
+                end += used;
+                batch.push(Entry::of_set(store, end, tenant));
+                continue;
+            }
             match self.parse(rest, &mut scan) {
                 Parsed::Ready { request, used } => {
                     end += used;

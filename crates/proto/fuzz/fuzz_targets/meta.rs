@@ -18,7 +18,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     connection::check(&line, text::Scan::default, parse);
 });
 
-/// What is a plain get is the same to the parser.
+/// What is plain is the same to the parser.
 fn parse<'b>(input: &'b [u8], scan: &mut text::Scan) -> Parsed<'b> {
     let parsed = text::parse(input, scan, &LIMITS);
     if let Some((key, used)) = text::plain_get(input) {
@@ -27,6 +27,10 @@ fn parse<'b>(input: &'b [u8], scan: &mut text::Scan) -> Parsed<'b> {
     }
     if let Some((command, used)) = meta::plain_get(input) {
         assert_eq!(parsed, Parsed::Ready { request: Request::Meta(command), used });
+    }
+    if let Some((store, used)) = text::plain_set(input) {
+        let request = Request::Text(text::Command::Store(store));
+        assert_eq!(parsed, Parsed::Ready { request, used });
     }
     parsed
 }

@@ -51,12 +51,18 @@ impl Hearer {
             return true;
         }
         let parsed = text::parse(&self.unread, &mut self.scan, &LIMITS);
-        // What is a plain get is the same to the parser.
+        // What is plain is the same to the parser.
         if let Some((key, used)) = text::plain_get(&self.unread) {
             assert_eq!(parsed, Parsed::Ready { request: Request::Text(Command::get(key)), used });
         }
         if let Some((command, used)) = meta::plain_get(&self.unread) {
             assert_eq!(parsed, Parsed::Ready { request: Request::Meta(command), used });
+        }
+        if let Some((store, used)) = text::plain_set(&self.unread) {
+            assert_eq!(
+                parsed,
+                Parsed::Ready { request: Request::Text(Command::Store(store)), used }
+            );
         }
         let used = match parsed {
             Parsed::Ready { request, used } => {

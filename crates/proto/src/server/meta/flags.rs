@@ -47,12 +47,14 @@ impl<'b> Flags<'b> {
 
     /// `C`: the CAS number that the item has to have.
     #[must_use]
+    #[inline]
     pub fn cas(&self) -> Option<u64> {
         self.number(b'C')
     }
 
     /// `E`: the CAS number that the item gets. 0 is none.
     #[must_use]
+    #[inline]
     pub fn new_cas(&self) -> Option<u64> {
         self.number(b'E').filter(|&cas| cas != 0)
     }
@@ -71,48 +73,57 @@ impl<'b> Flags<'b> {
 
     /// `F`: the client's flags, 0 if nothing is said.
     #[must_use]
+    #[inline]
     pub fn client_flags(&self) -> u32 {
         self.number(b'F').and_then(|flags| u32::try_from(flags).ok()).unwrap_or(0)
     }
 
     /// `T`: the exptime that the item gets.
     #[must_use]
+    #[inline]
     pub fn exptime(&self) -> Option<i64> {
         self.signed(b'T')
     }
 
     /// `N`: the exptime with which it is created if it is not there.
     #[must_use]
+    #[inline]
     pub fn vivify(&self) -> Option<i64> {
         self.signed(b'N')
     }
 
     /// `R`: the time left below which it is to be replaced.
     #[must_use]
+    #[inline]
     pub fn recache(&self) -> Option<i64> {
         self.signed(b'R')
     }
 
     /// `M`: the letter after it.
     #[must_use]
+    #[inline]
     pub fn mode(&self) -> Option<u8> {
         self.argument(b'M')?.first().copied()
     }
 
     /// `O`: what is to come back.
     #[must_use]
+    #[inline]
     pub fn opaque(&self) -> Option<Flag<'b>> {
         self.find(b'O')
     }
 
+    #[inline]
     fn number(&self, letter: u8) -> Option<u64> {
         decimal(self.argument(letter)?)
     }
 
+    #[inline]
     fn signed(&self, letter: u8) -> Option<i64> {
         signed32(self.argument(letter)?).map(i64::from)
     }
 
+    #[inline]
     fn argument(&self, letter: u8) -> Option<&'b [u8]> {
         self.find(letter).map(|flag| flag.argument())
     }

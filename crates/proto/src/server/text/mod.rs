@@ -16,7 +16,7 @@ mod reply;
 use super::{Class, Words};
 use crate::command::StoreMode;
 
-pub use parse::{again, likely_key, parse, plain_get};
+pub use parse::{again, likely_key, parse, plain_get, plain_set};
 pub(super) use parse::{bad, bad_store, valued};
 pub use reply::{END, put_value_head};
 
