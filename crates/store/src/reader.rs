@@ -16,8 +16,8 @@ use crate::tenant::{Tenant, TenantState};
 /// is copied.
 ///
 /// While it lives no memory is reused, and what *this thread* stores may find no room
-/// ([`NoRoom`](crate::StoreError::NoRoom)): it should live for a run of reads, and be gone before the
-/// next write. It reads all its items at one time, that at which it was made.
+/// ([`NoRoom`](crate::StoreError::NoRoom)), while what other threads store waits for it if room is short, up to a
+/// second: it should live for a run of reads, and be gone before the next write. It reads all its items at one time, that at which it was made.
 #[derive(Debug)]
 pub struct Reader<'s> {
     shared: &'s Shared,

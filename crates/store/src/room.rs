@@ -1,14 +1,15 @@
 //! Room for what is to be stored: a place in an open segment, or else one made by evicting.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::config::MAX_KEY_BYTES;
 use crate::epoch::Pin;
 use crate::error::StoreError;
 use crate::memory::log::{Need, Place};
-use crate::reclaim::{Effort, Pace};
+use crate::reclaim::{Effort, Got, Pace};
 use crate::store::Shared;
-use crate::sync::{Ordering, wait};
+use crate::sync::{self, Ordering};
 use crate::tenant::TenantState;
 
 /// For whom a place is taken.
@@ -20,17 +21,35 @@ pub(crate) enum By {
     Reclaim,
 }
 
-/// How long an operation waits for others, who read in what is free, or are at work for it. They take
-/// microseconds, unless they are not running at all: where more threads are to run than there are
-/// cores, each of them waits for some milliseconds now and then, and whoever waits for it here lets it
-/// run. Nobody sleeps, and nobody waits again for a reader that was waited for in vain.
-const MOST_WAIT: Duration = Duration::from_millis(20);
+/// How long an operation waits for others.
+#[derive(Debug, Clone, Copy)]
+struct Wait {
+    most: Duration,
+    /// How often before it sleeps.
+    awake: usize,
+}
 
-/// How often, where no time passes.
+/// For threads that read in what is free, or are making room. They take microseconds, unless they are not
+/// running: where more threads are to run than there are cores, each of them waits for tens of milliseconds
+/// now and then, and for hundreds at worst. To sleep leaves them the core; who yields instead takes it from
+/// them again and again, and comes later itself than anybody else.
+const FOR_ROOM: Wait = Wait { most: Duration::from_secs(1), awake: 8 };
+
+/// For the index, which a new item can do without.
+const FOR_INDEX: Wait = Wait { most: Duration::from_millis(20), awake: 8 };
+
+/// Where nobody is known to be making room.
+const BLIND: Wait = Wait { most: Duration::from_millis(20), awake: FEW_WAITS };
+
+/// How often it waits there.
+const FEW_WAITS: usize = 64;
+
+/// How often it waits at most where no time passes.
 const MOST_WAITS: usize = 180;
 
-/// How often it waits for who is making room.
-const FEW_WAITS: usize = 64;
+/// How long it sleeps first. Each time is twice the one before, so many times.
+const FIRST_SLEEP: Duration = Duration::from_micros(50);
+const MOST_DOUBLED: usize = 5;
 
 /// What an operation has waited so far.
 #[derive(Debug, Default)]
@@ -39,12 +58,33 @@ pub(crate) struct Patience {
     since: Option<Instant>,
 }
 
+/// What one that needs room has waited so far.
+#[derive(Debug, Default)]
+struct Waited {
+    for_room: Patience,
+    blind: Patience,
+    /// The [oldest](crate::memory::pool::Pool::oldest_waiting) when it began to wait for room.
+    oldest: u64,
+    /// Whether it has evicted something for itself.
+    evicted: bool,
+}
+
 impl Patience {
-    fn is_over(&mut self) -> bool {
+    fn is_over(&mut self, wait: Wait) -> bool {
         if cfg!(any(miri, feature = "shuttle")) {
             return self.turns >= MOST_WAITS;
         }
-        self.since.get_or_insert_with(Instant::now).elapsed() > MOST_WAIT
+        self.since.get_or_insert_with(Instant::now).elapsed() > wait.most
+    }
+
+    fn pause(&mut self, wait: Wait) {
+        if self.turns < wait.awake || cfg!(any(miri, feature = "shuttle")) {
+            sync::wait(self.turns);
+        } else {
+            let doubled = (self.turns - wait.awake).min(MOST_DOUBLED);
+            thread::sleep(FIRST_SLEEP * (1 << doubled));
+        }
+        self.turns += 1;
     }
 }
 
@@ -80,7 +120,7 @@ impl Shared {
         need: Need,
         effort: &mut Effort,
     ) -> Result<Place, StoreError> {
-        let mut patience = Patience::default();
+        let mut waited = Waited::default();
         loop {
             let by = By::Writer(pin.worker.number);
             if let Some(place) = self.try_allocate(tenant, need, by) {
@@ -92,9 +132,9 @@ impl Shared {
                 // This thread itself is such a reader.
                 break;
             }
-            let progressed = !waiting && self.press_on(pin, tenant, effort);
+            let got = if waiting { Got::Busy } else { self.press_on(pin, tenant, effort) };
             pin.repin(&self.epoch);
-            if !progressed && !self.await_readers(pin, &mut patience) {
+            if !self.goes_on(pin, got, &mut waited) {
                 break;
             }
         }
@@ -111,7 +151,7 @@ impl Shared {
         effort: &mut Effort,
     ) -> bool {
         let segments = self.segments_for(bytes);
-        let mut patience = Patience::default();
+        let mut waited = Waited::default();
         loop {
             if !tenant.is_beyond_ceiling_with(segments) && self.has_ready(segments) {
                 return true;
@@ -120,9 +160,9 @@ impl Shared {
                 return false;
             }
             let waiting = self.has_room_for(segments) && !tenant.is_beyond_ceiling_with(segments);
-            let progressed = !waiting && self.press_on(pin, tenant, effort);
+            let got = if waiting { Got::Busy } else { self.press_on(pin, tenant, effort) };
             pin.repin(&self.epoch);
-            if !progressed && !self.await_readers(pin, &mut patience) {
+            if !self.goes_on(pin, got, &mut waited) {
                 return false;
             }
         }
@@ -140,39 +180,61 @@ impl Shared {
 
     /// A step for one who finds no room.
     #[cold]
-    fn press_on(&self, pin: &Pin<'_>, tenant: &TenantState, effort: &mut Effort) -> bool {
+    fn press_on(&self, pin: &Pin<'_>, tenant: &TenantState, effort: &mut Effort) -> Got {
         effort.raise();
         let pace = if effort.is_used_up() { Pace::Urgent } else { self.pace(tenant) };
-        (!effort.is_used_up() || effort.resort()) && self.reclaim_step(pin, tenant, pace, effort)
+        if effort.is_used_up() && !effort.resort() {
+            return Got::Nothing;
+        }
+        self.reclaim_some(pin, tenant, pace, effort)
     }
 
-    /// Waits a moment for those who read in what is free, without reading meanwhile; `false` if there is
-    /// no use in waiting any longer: this thread itself is one of them, or one was waited for before.
+    /// After a step, if it came to nothing, waits a moment for others. `false` if there is no use in that.
     #[cold]
-    fn await_readers(&self, pin: &mut Pin<'_>, patience: &mut Patience) -> bool {
-        let oldest = self.pool.oldest_waiting().unwrap_or(0);
-        let waited_for = self.shifting.waited_for.load(Ordering::Relaxed);
-        // If there is none, somebody else is making room, or there is none to be made.
-        if oldest != 0 && oldest == waited_for || oldest == 0 && patience.turns >= FEW_WAITS {
+    fn goes_on(&self, pin: &mut Pin<'_>, got: Got, waited: &mut Waited) -> bool {
+        if got.is_progress() {
+            waited.evicted = self.evicts;
+            return true;
+        }
+        if got == Got::Busy || waited.evicted {
+            // Others may have taken what it has evicted: they evict, too.
+            return self.await_room(pin, waited);
+        }
+        // Others are writing into everything, or nothing there is may go.
+        waited.blind.turns < FEW_WAITS && self.rest(BLIND, pin, &mut waited.blind)
+    }
+
+    /// Waits a moment for those who read in what is free, or for who is making room, without reading
+    /// meanwhile; `false` if there is no use in waiting any longer: this thread itself is one of those readers,
+    /// or they were waited for in vain before.
+    fn await_room(&self, pin: &mut Pin<'_>, waited: &mut Waited) -> bool {
+        let oldest = self.pool.oldest_waiting(&self.epoch).unwrap_or(0);
+        if oldest != 0 && oldest == self.shifting.waited_for.load(Ordering::Relaxed) {
             return false;
         }
-        let waited = self.await_others(pin, patience);
-        if !waited && pin.is_outermost() {
-            // Others, and the next ones, need not wait for the same again.
+        if waited.for_room.turns == 0 {
+            waited.oldest = oldest;
+        }
+        let rested = self.rest(FOR_ROOM, pin, &mut waited.for_room);
+        if !rested && pin.is_outermost() && oldest != 0 && oldest == waited.oldest {
+            // All the time for the same readers: others, and the next ones, need not do so again.
             self.shifting.waited_for.store(oldest, Ordering::Relaxed);
         }
-        waited
+        rested
     }
 
-    /// Waits a moment for others, without reading meanwhile; `false` if it has waited long enough, or
-    /// keeps reading.
+    /// Waits a moment for who is at work on the index, without reading meanwhile; `false` if it has waited
+    /// long enough, or keeps reading.
     #[cold]
     pub(crate) fn await_others(&self, pin: &mut Pin<'_>, patience: &mut Patience) -> bool {
-        if !pin.is_outermost() || patience.is_over() {
+        self.rest(FOR_INDEX, pin, patience)
+    }
+
+    fn rest(&self, wait: Wait, pin: &mut Pin<'_>, patience: &mut Patience) -> bool {
+        if !pin.is_outermost() || patience.is_over(wait) {
             return false;
         }
-        pin.rest(&self.epoch, || wait(patience.turns));
-        patience.turns += 1;
+        pin.rest(&self.epoch, || patience.pause(wait));
         true
     }
 

@@ -92,8 +92,10 @@ impl Pool {
     }
 
     /// The stamp of the segment that has waited longest for readers to leave, if one is waiting; never 0.
-    pub(crate) fn oldest_waiting(&self) -> Option<u64> {
-        self.lists.lock().limbo.front().map(|(stamp, _)| stamp.0)
+    pub(crate) fn oldest_waiting(&self, epoch: &Epoch) -> Option<u64> {
+        let mut lists = self.lists.lock();
+        lists.leave_limbo(epoch);
+        lists.limbo.front().map(|(stamp, _)| stamp.0)
     }
 
     /// How many segments are withheld.

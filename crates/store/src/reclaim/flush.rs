@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::scan::Scan;
-use super::{Effort, Victim, Why};
+use super::{Effort, Got, Victim, Why};
 use crate::epoch::Pin;
 use crate::memory::arena::SegmentId;
 use crate::memory::segment::Queue;
@@ -78,25 +78,25 @@ impl Shared {
         }
     }
 
-    /// Takes back some of what was flushed. Returns whether there was any.
-    pub(super) fn clean_flushed(&self, pin: &Pin<'_>, effort: &mut Effort) -> bool {
+    /// Takes back some of what was flushed.
+    pub(super) fn clean_flushed(&self, pin: &Pin<'_>, effort: &mut Effort) -> Got {
         if self.shifting.flushed_segments.load(Ordering::Relaxed) == 0 {
-            return false;
+            return Got::Nothing;
         }
-        let Some(mut flushed) = self.flushed.try_lock() else { return false };
+        let Some(mut flushed) = self.flushed.try_lock() else { return Got::Busy };
         if flushed.current.is_none() {
             flushed.current = self.next_flushed(&mut flushed);
         }
-        let Some((tenant, mut victim)) = flushed.current.take() else { return false };
+        let Some((tenant, mut victim)) = flushed.current.take() else { return Got::Nothing };
         let (shared, victim_now) = (self, &mut victim);
         Scan { shared, pin, tenant: &tenant, victim: victim_now, reclaim: None }.step(effort);
         if victim.offset < victim.len {
             flushed.current = Some((tenant, victim));
-        } else {
-            self.take_back(&tenant, victim.segment);
-            self.shifting.flushed_segments.fetch_sub(1, Ordering::Relaxed);
+            return Got::Part;
         }
-        true
+        self.take_back(&tenant, victim.segment);
+        self.shifting.flushed_segments.fetch_sub(1, Ordering::Relaxed);
+        Got::Segment
     }
 
     fn next_flushed(&self, flushed: &mut Flushed) -> Option<(Arc<TenantState>, Victim)> {

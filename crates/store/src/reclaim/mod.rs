@@ -85,13 +85,22 @@ impl Pace {
 }
 
 /// What a step has come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Got {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Got {
     Nothing,
+    /// Nothing before others have got on: one is at it, or they read in what is free.
+    Busy,
     /// Some of a segment was looked through.
     Part,
     /// All of it: it is free.
     Segment,
+}
+
+impl Got {
+    /// Whether it has come to anything.
+    pub(crate) fn is_progress(self) -> bool {
+        matches!(self, Got::Part | Got::Segment)
+    }
 }
 
 /// What a tenant's reclaim is at. Whoever has its lock reclaims.
@@ -224,24 +233,37 @@ impl Shared {
         pace: Pace,
         effort: &mut Effort,
     ) -> bool {
-        if self.clean_flushed(pin, effort) {
-            return true;
+        self.reclaim_some(pin, tenant, pace, effort).is_progress()
+    }
+
+    /// The same, and says what it has come to.
+    pub(crate) fn reclaim_some(
+        &self,
+        pin: &Pin<'_>,
+        tenant: &TenantState,
+        pace: Pace,
+        effort: &mut Effort,
+    ) -> Got {
+        let flushed = self.clean_flushed(pin, effort);
+        if flushed.is_progress() {
+            return flushed;
         }
         if tenant.pace(0) > Pace::Calm || self.tenants.count() == 1 {
-            return self.reclaim_from(pin, tenant, pace, effort) != Got::Nothing;
+            return flushed.max(self.reclaim_from(pin, tenant, pace, effort));
         }
+        let mut got = flushed;
         let mut seen = self.tenants.seen(pin.worker);
         if let Some(giver) = self.giver(&seen, tenant) {
-            let got = self.reclaim_from(pin, seen.tenant(giver), pace, effort);
+            let given = self.reclaim_from(pin, seen.tenant(giver), pace, effort);
             // Until a segment is free: parts of many tenants' are of no use.
-            seen.note_giver(giver, got == Got::Part);
-            if got != Got::Nothing {
-                return true;
-            }
+            seen.note_giver(giver, given == Got::Part);
+            got = got.max(given);
         }
         // Others have more, but are busy or not found: his own go before anything is refused.
-        (tenant.over_floor() > 0 || pace == Pace::Urgent)
-            && self.reclaim_from(pin, tenant, pace, effort) != Got::Nothing
+        if !got.is_progress() && (tenant.over_floor() > 0 || pace == Pace::Urgent) {
+            got = got.max(self.reclaim_from(pin, tenant, pace, effort));
+        }
+        got
     }
 
     fn reclaim_from(
@@ -252,7 +274,7 @@ impl Shared {
         effort: &mut Effort,
     ) -> Got {
         // One thread reclaims for a tenant; the others need not wait for it.
-        let Some(mut reclaim) = tenant.reclaim.try_lock() else { return Got::Nothing };
+        let Some(mut reclaim) = tenant.reclaim.try_lock() else { return Got::Busy };
         if pace == Pace::Urgent {
             reclaim.press();
         }
@@ -280,7 +302,12 @@ impl Shared {
         let progressed = { scan }.step(effort);
         if victim.offset < victim.len {
             reclaim.victim = Some(victim);
-            return if progressed { Got::Part } else { Got::Nothing };
+            return match progressed {
+                true => Got::Part,
+                // What stays has no place to move to.
+                false if self.pool.available() > 0 => Got::Busy,
+                false => Got::Nothing,
+            };
         }
         let room = self.arena.segment_bytes() - victim.kept.min(victim.len);
         reclaim.count_gain(victim.queue, room, self);
@@ -293,7 +320,7 @@ impl Shared {
     pub(crate) fn maintain(&self) -> bool {
         let pin = self.epoch.pin();
         if self.resize_index(&pin)
-            || self.clean_flushed(&pin, &mut Effort::piece())
+            || self.clean_flushed(&pin, &mut Effort::piece()).is_progress()
             || self.shrink(&pin)
         {
             return true;
@@ -310,7 +337,7 @@ impl Shared {
                     let tenant = self.next_tenant().filter(|tenant| tenant.over_floor() > 0);
                     tenant.is_some_and(|tenant| {
                         let mut effort = Effort::piece();
-                        self.reclaim_from(pin, &tenant, Pace::Steady, &mut effort) != Got::Nothing
+                        self.reclaim_from(pin, &tenant, Pace::Steady, &mut effort).is_progress()
                     })
                 }))
     }
@@ -322,7 +349,7 @@ impl Shared {
         if reclaim.victim.is_none() {
             reclaim.victim = self.choose_wasteful(&tenant, &reclaim, Pace::Steady);
         }
-        self.scan_victim(pin, &tenant, &mut reclaim, &mut Effort::piece()) != Got::Nothing
+        self.scan_victim(pin, &tenant, &mut reclaim, &mut Effort::piece()).is_progress()
     }
 
     /// The tenant whose turn it is.
