@@ -1,4 +1,4 @@
-//! A batch of requests: looked at together, carried out one after another.
+//! A batch of requests, carried out: looked at together, then one after another.
 //!
 //! What was asked for ahead is never a result: each request looks up for itself, after the one before it
 //! took effect. Reads that follow each other share one reader of the store, and what they refer to is sent
@@ -6,58 +6,17 @@
 //! memory.
 
 use arrayvec::ArrayVec;
-use larder_proto::server::{Class, Request, text};
-use larder_store::{Foreseen, HashedKey, Lookups, Tenant};
+use larder_proto::server::Class;
+use larder_store::{Foreseen, Lookups};
 
 use crate::cx::{Cx, Flow, Pause};
 use crate::desk::{Desk, Who, cx, flush};
 use crate::exec;
 use crate::floor;
+use crate::gather::{BATCH, Entry};
 use crate::output::{Output, Room};
 use crate::reading::Reading;
 use crate::replies::FULL;
-
-/// Requests looked at together: twice as many lines as a core can wait for at once.
-pub(crate) const BATCH: usize = 64;
-
-/// A request of a batch.
-pub(crate) struct Entry<'b> {
-    pub(crate) request: Request<'b>,
-    pub(crate) class: Class,
-    pub(crate) key: Option<HashedKey<'b>>,
-    /// Where it ends in the input.
-    pub(crate) end: usize,
-}
-
-impl<'b> Entry<'b> {
-    /// Of a request of this tenant, which ends there.
-    #[inline]
-    pub(crate) fn new(request: Request<'b>, end: usize, tenant: &Tenant) -> Entry<'b> {
-        let key = request.single_key().map(|key| tenant.hashed(key));
-        Entry { class: request.class(), request, key, end }
-    }
-
-    /// The same of a plain get: what is known of it need not be found out.
-    #[inline]
-    pub(crate) fn of_get(
-        request: Request<'b>,
-        key: &'b [u8],
-        end: usize,
-        tenant: &Tenant,
-    ) -> Entry<'b> {
-        Entry { class: Class::Read, request, key: Some(tenant.hashed(key)), end }
-    }
-
-    /// The same of a plain set.
-    #[inline]
-    pub(crate) fn of_set(store: text::Store<'b>, end: usize, tenant: &Tenant) -> Entry<'b> {
-        let key = Some(tenant.hashed(store.key));
-        let request = Request::Text(text::Command::Store(store));
-        Entry { class: Class::Write, request, key, end }
-    }
-}
-
-pub(crate) type Batch<'b> = ArrayVec<Entry<'b>, BATCH>;
 
 /// Requests of a batch, being carried out.
 pub(crate) struct Run<'r, 'b> {
@@ -162,15 +121,15 @@ impl Run<'_, '_> {
             let foreseen = foreseen.or_else(|| entry.key.map(|key| lookups.foresee(key)));
             reading.foreseen = foreseen.unwrap_or_default();
             cx.resume = self.resume;
-            if cx.node.settings.floor && floor::answer(&entry.request, reading.bytes()) {
-                self.at += 1;
-            } else if let Some(pause) = exec::read(&entry.request, entry.key, cx, &mut reading) {
-                self.resume = pause.answered;
-                stopped = Some(Stopped::Again);
+            let is_done = cx.node.settings.floor && floor::answer(&entry.request, reading.bytes());
+            let pause = if is_done {
+                None
             } else {
-                self.at += 1;
-                self.resume = 0;
-            }
+                exec::read(&entry.request, entry.key, cx, &mut reading)
+            };
+            self.at += usize::from(pause.is_none());
+            self.resume = pause.map_or(0, |pause| pause.answered);
+            stopped = pause.map(|_| Stopped::Again);
             cx.first_in_batch = false;
         }
         let full = reading.replies.is_full();

@@ -211,7 +211,6 @@ impl Connection {
 
     /// Has the session process what was kept, and what can be read if `reads`.
     fn work(&mut self, reads: bool, means: &mut Means<'_>, moved: &mut Moved) -> Fate {
-        let before = *moved;
         let mut input = std::mem::take(&mut self.input);
         let worked = if input.bytes().len() <= CARRY {
             self.work_in_front(&mut input, reads, means, moved)
@@ -221,7 +220,7 @@ impl Connection {
         self.input = input;
         match worked {
             Err(reason) => Fate::Gone(reason),
-            Ok(turn) => self.after(turn, *moved > before, means.now),
+            Ok(turn) => self.after(turn, *moved > 0, means.now),
         }
     }
 
@@ -361,11 +360,12 @@ impl Connection {
     /// Everything is sent.
     fn close(&mut self, reason: CloseReason, now: u64) -> Fate {
         let is_told = self.stream.shut_down();
-        // Closing a socket that has something to read resets the connection, and that may cost the
-        // client replies that it has not read yet.
+        // Closing a socket that has something to read, or gets something later, resets the connection, and
+        // that may cost the client replies that it has not read yet.
         let lingers = matches!(
             reason,
-            CloseReason::Protocol
+            CloseReason::Quit
+                | CloseReason::Protocol
                 | CloseReason::Unauthenticated
                 | CloseReason::Revoked
                 | CloseReason::Shutdown

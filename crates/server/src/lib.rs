@@ -10,7 +10,7 @@
 //! listen     accept              the listener's thread; the connection goes to the least loaded worker
 //! worker     turns               epoll says who is readable; what they want first is fetched together
 //! stream     read                one read, into the worker's buffer; TLS records opened
-//! session    gather              parse up to 64 requests, hash, have their buckets fetched
+//! gather     gather              parse up to 64 requests, hash, have their buckets fetched
 //! batch      first_reads         have the items of all fetched
 //! exec       read, write         one after another, in order; reads side by side share a reader
 //! replies    bytes, value        small values copied, large ones referred to
@@ -41,6 +41,7 @@ mod desk;
 mod exec;
 mod exptime;
 mod floor;
+mod gather;
 mod helpers;
 mod insight;
 mod listen;

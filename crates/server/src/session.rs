@@ -9,26 +9,23 @@
 
 use std::sync::Arc;
 
-use larder_proto::server::{Bad, Class, Parsed, Request, binary, meta, text};
-use larder_store::{HashedKey, Store};
+use larder_proto::server::{Bad, Parsed, binary, text};
+use larder_store::HashedKey;
 
 use crate::access::Access;
-use crate::batch::{BATCH, Batch, Entry, Run, Stopped};
+use crate::batch::{Run, Stopped};
 use crate::counters::Count;
 use crate::cx::{CloseReason, Flow};
 use crate::desk::{Allowance, Desk, Who, cx, flush};
 use crate::exec;
 use crate::exec::auth::AuthState;
 use crate::exec::dump::Dump;
+use crate::gather::{BATCH, Batch, Rest, Unread};
 use crate::output::{Output, Room};
 use crate::protocol::Protocol;
 use crate::replies::FULL;
 use crate::settings::ProtocolPin;
 use crate::upload::Uploading;
-
-/// A request of at most so many bytes, its value included, is waited for; the value of a larger one goes
-/// to the store as it comes.
-const WHOLE: usize = 32 * 1024;
 
 /// One connection's conversation.
 #[derive(Debug)]
@@ -172,7 +169,8 @@ impl Session {
         }
         let key = match self.protocol {
             Some(Protocol::Text) => text::likely_key(input),
-            _ => binary::likely_key(input),
+            Some(Protocol::Binary) => binary::likely_key(input),
+            None => None,
         };
         key.map(|key| self.access.tenant.hashed(key))
     }
@@ -315,7 +313,7 @@ impl Session {
             allowance.spend(1);
             return self.log_in(input, protocol, desk);
         }
-        self.batch(input, paused, desk, output, allowance)
+        self.batch(input, protocol, paused, desk, output, allowance)
     }
 
     fn log_in(&mut self, input: &[u8], protocol: Protocol, desk: &mut Desk) -> Step {
@@ -355,14 +353,17 @@ impl Session {
     fn batch(
         &mut self,
         input: &[u8],
+        protocol: Protocol,
         paused: Option<Paused>,
         desk: &mut Desk,
         output: &mut impl Output,
         allowance: &mut Allowance,
     ) -> Step {
         let mut batch = Batch::new();
-        let store = &desk.node.store;
-        let rest = self.gather(input, paused, BATCH.min(allowance.left), store, &mut batch);
+        let unread =
+            Unread { bytes: input, protocol, tenant: &self.access.tenant, store: &desk.node.store };
+        let line = paused.map_or(0, |paused| paused.line);
+        let rest = unread.gather(line, &mut self.scan, BATCH.min(allowance.left), &mut batch);
         allowance.spend(batch.len());
         let answered = paused.map_or(0, |paused| paused.answered);
         let mut run = Run { batch: &batch, at: 0, resume: answered };
@@ -383,86 +384,6 @@ impl Session {
             // Others first: there are many keys, or many bytes of replies.
             Some(Stopped::Again) => Step::then(used, Next::Turn),
             Some(Stopped::Flow(flow)) => self.flow(flow, used, desk),
-        }
-    }
-
-    /// Parses up to `most` requests; says what comes after them.
-    fn gather<'b>(
-        &mut self,
-        input: &'b [u8],
-        paused: Option<Paused>,
-        most: usize,
-        store: &Store,
-        batch: &mut Batch<'b>,
-    ) -> Rest<'b> {
-        let mut end = 0;
-        let tenant = &self.access.tenant;
-        let is_text = self.protocol == Some(Protocol::Text);
-        if let Some(line) = paused.and_then(|paused| input.get(..paused.line))
-            && let Some(request) = text::again(line)
-        {
-            end = line.len();
-            batch.push(Entry::new(request, end, tenant));
-        }
-        loop {
-            // One alone waits for its memory, whether that was asked for or not.
-            if (end < input.len() || batch.len() > 1)
-                && let Some(key) = batch.last().and_then(|entry| entry.key)
-            {
-                store.prefetch(key);
-            }
-            if end == input.len() || batch.len() == most {
-                return Rest::More;
-            }
-            let (rest, mut scan) = (&input[end..], std::mem::take(&mut self.scan));
-            // Most are of these.
-            if is_text
-                && rest[0] == b'g'
-                && let Some((key, used)) = text::plain_get(rest)
-            {
-                end += used;
-                let request = Request::Text(text::Command::get(key));
-                batch.push(Entry::of_get(request, key, end, tenant));
-                continue;
-            }
-            if is_text
-                && rest[0] == b'm'
-                && let Some((command, used)) = meta::plain_get(rest)
-            {
-                end += used;
-                batch.push(Entry::of_get(Request::Meta(command), command.key, end, tenant));
-                continue;
-            }
-            if is_text
-                && rest[0] == b's'
-                && let Some((store, used)) = text::plain_set(rest)
-            {
-                end += used;
-                batch.push(Entry::of_set(store, end, tenant));
-                continue;
-            }
-            match self.parse(rest, &mut scan) {
-                Parsed::Ready { request, used } => {
-                    end += used;
-                    batch.push(Entry::new(request, end, tenant));
-                    if request.class() == Class::Control {
-                        return Rest::More;
-                    }
-                }
-                Parsed::NeedMore { .. } => {
-                    self.scan = scan;
-                    return Rest::Missing(Wanted::Rest);
-                }
-                Parsed::Partial { head, value_len, tail, .. }
-                    if head.saturating_add(value_len).saturating_add(tail) <= WHOLE =>
-                {
-                    return Rest::Missing(Wanted::Value);
-                }
-                Parsed::Partial { request, head, value_len, tail } => {
-                    return Rest::Large { request, head, value_len, tail };
-                }
-                Parsed::Bad(bad) => return Rest::Bad(bad),
-            }
         }
     }
 
@@ -543,17 +464,4 @@ impl Step {
     fn then(used: usize, next: Next) -> Step {
         Step { used, then: Some(next) }
     }
-}
-
-/// What follows the requests of a batch.
-#[derive(Clone, Copy)]
-enum Rest<'b> {
-    /// Nothing, or what the next batch begins with.
-    More,
-    /// The beginning of a request.
-    Missing(Wanted),
-    /// A store whose value goes to the store as it comes.
-    Large { request: Request<'b>, head: usize, value_len: usize, tail: usize },
-    /// No request.
-    Bad(Bad),
 }

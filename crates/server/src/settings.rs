@@ -37,9 +37,9 @@ pub struct Settings {
     /// system's queue. `None`: any number.
     pub accepts_per_second: Option<u32>,
     /// The limit for all connections' half commands and unsent replies, and for what TLS keeps, in bytes: 4
-    /// KiB for each of its connections, more in a handshake. Beyond it the slowest reader is closed, and beyond
-    /// three quarters of it by idle TLS connections one more of these is refused. An item twice as large as
-    /// `max_item_bytes` always fits.
+    /// KiB for each of its connections, more in a handshake. Beyond it the slowest reader is closed. Idle TLS
+    /// connections get three quarters of it at most, then one more of them is refused. It is at least twice
+    /// `max_item_bytes`, whatever is said here.
     pub buffer_bytes: usize,
     /// Whether items are evicted when memory is full; if not, storing fails.
     pub evict: bool,

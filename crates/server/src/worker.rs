@@ -363,7 +363,10 @@ impl Worker {
         let Accepted { socket, peer, listener, tls, protocol } = accepted;
         let budget = Arc::clone(&self.node.budget);
         let records = tls.map(|tls| tls.records(&budget)).transpose();
-        let records = records.inspect_err(|_| tick(&self.node.tally.rejected_connections))?;
+        let records = records.inspect_err(|_| {
+            tick(&self.node.tally.rejected_connections);
+            tracing::debug!(%peer, "no memory for one more TLS connection");
+        })?;
         let stream = Stream::new(socket, records, budget);
         let fd = stream.socket().as_raw_fd();
         let info = Arc::new(Info::new(fd, peer, listener, now));

@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use larder_server::Settings;
-use support::{FOREVER, set, settings, start, value};
+use support::{FOREVER, eventually, set, settings, start, value};
 
 #[test]
 fn an_idle_server_stops_at_once() {
@@ -114,6 +114,36 @@ fn a_client_that_reads_gets_what_it_asked_for_before_the_stop() {
     assert_eq!(replies.len(), 3 * one.len() - 1);
     assert!(replies == one.repeat(3)[1..]);
     stopper.join().unwrap().unwrap();
+}
+
+/// Replies are kept for a client that reads slowly, and what it has asked for since was not read: closing such a
+/// socket at once would cost the client what it was sent.
+#[test]
+fn what_a_slow_reader_was_answered_survives_what_it_asks_then() {
+    let value = value("v", 900_000);
+    let one = [support::hit("v", &value), b"END\r\n".to_vec()].concat();
+    for count in [7, 8, 10, 12, 14, 20] {
+        let server = start(Settings { stop_deadline: FOREVER, ..settings() });
+        let mut client = server.connect();
+        client.ask(&set("v", &value), b"STORED\r\n");
+        client.send(&b"get v\r\n".repeat(count));
+        eventually("replies are kept", || server.handle.buffer_bytes() > 0);
+        client.send(&b"get v\r\n".repeat(40));
+        let stopper = std::thread::spawn(move || server.stop());
+        let mut replies = vec![];
+        let mut chunk = vec![0; 128 << 10];
+        loop {
+            match client.stream.read(&mut chunk).expect("an end that is no reset") {
+                0 => break,
+                read => replies.extend_from_slice(&chunk[..read]),
+            }
+            // Slowly.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        stopper.join().unwrap().unwrap();
+        let whole = replies.len() / one.len();
+        assert!(whole > 0 && replies == one.repeat(whole), "{count}: {} bytes", replies.len());
+    }
 }
 
 #[test]

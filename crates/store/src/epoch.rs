@@ -34,6 +34,8 @@ pub(crate) struct Worker {
     began: AtomicU64,
     /// How many pins this thread has: a read inside a read is one announcement.
     depth: AtomicU32,
+    /// As many bytes of an item this thread has fetched ahead: about as many as the longest of late has.
+    ahead: AtomicU32,
     /// Counts threads in the order they came.
     pub(crate) number: u32,
     pub(crate) counters: Counters,
@@ -42,6 +44,14 @@ pub(crate) struct Worker {
 }
 
 const IDLE: u64 = 0;
+
+/// Bytes of an item fetched ahead, before any was read and at most, which is a value of 1 KiB with its key. With
+/// four times as much, values of 3000 B cost 9 % less in a batch, but sizes up to 2000 B, mixed, 4 % more.
+const FIRST_AHEAD: u32 = 192;
+const MOST_AHEAD: u32 = 1152;
+
+/// With each item read, the length of the longest is forgotten by one part in so many.
+const FORGOTTEN: u32 = 64;
 
 impl Epoch {
     pub(crate) fn new() -> Epoch {
@@ -54,6 +64,7 @@ impl Epoch {
         let worker = self.workers.get_or(|| Worker {
             began: AtomicU64::new(IDLE),
             depth: AtomicU32::new(0),
+            ahead: AtomicU32::new(FIRST_AHEAD),
             number: self.joined.fetch_add(1, Ordering::Relaxed),
             counters: Counters::default(),
             sight: Lock::default(),
@@ -102,6 +113,23 @@ impl Epoch {
 #[derive(Debug)]
 pub(crate) struct Pin<'a> {
     pub(crate) worker: &'a Worker,
+}
+
+impl Worker {
+    /// How many bytes of an item are worth being fetched ahead.
+    #[inline]
+    pub(crate) fn ahead(&self) -> usize {
+        self.ahead.load(Ordering::Relaxed) as usize
+    }
+
+    /// Notes how long an item is that was read.
+    #[inline]
+    pub(crate) fn note_length(&self, bytes: usize) {
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        let forgotten = ahead - ahead / FORGOTTEN;
+        let length = u32::try_from(bytes).unwrap_or(MOST_AHEAD).min(MOST_AHEAD);
+        self.ahead.store(forgotten.max(length), Ordering::Relaxed);
+    }
 }
 
 impl Pin<'_> {

@@ -28,9 +28,6 @@ pub(crate) struct Sought<'k> {
 /// Keys looked up together: as many lines as a core can wait for at once, and a little more.
 const BATCH: usize = 32;
 
-/// Lines of an item asked for ahead: its header, its key, and the beginning of its value.
-const LINES: usize = 3;
-
 impl Tenant {
     /// Calls `read` with the item of `key` and returns what it returned, or `None` on a miss.
     ///
@@ -45,7 +42,7 @@ impl Tenant {
         shared.flush_if_due(&self.state, tick);
         let row = pin.worker.counters.of(self.state.id);
         let sought = Sought { tenant: &self.state, key, hash, tick };
-        let likely = shared.foresee(&shared.index.home(hash), hash);
+        let likely = shared.foresee(&pin, &shared.index.home(hash), hash);
         shared.look_up(&pin, row, sought, likely).map(read)
     }
 
@@ -103,7 +100,7 @@ impl Shared {
             let mut likely = [None; BATCH];
             for (ahead, likely) in ahead.iter().flatten().zip(&mut likely) {
                 let (hash, home) = ahead;
-                *likely = self.foresee(home, *hash);
+                *likely = self.foresee(&pin, home, *hash);
             }
             let tick = self.time.tick();
             let mut of: Option<(&TenantState, &Row)> = None;
@@ -127,9 +124,14 @@ impl Shared {
     /// What is most likely the item, its lines asked for: all at once, because where the value lies is
     /// only known when the header has come.
     #[inline]
-    pub(crate) fn foresee<'a>(&self, home: &Place<'a>, hash: u64) -> Option<Found<'a>> {
+    pub(crate) fn foresee<'a>(
+        &self,
+        pin: &Pin<'_>,
+        home: &Place<'a>,
+        hash: u64,
+    ) -> Option<Found<'a>> {
         let likely = home.candidate(hash)?;
-        self.arena.prefetch(likely.slot.location(), LINES);
+        self.arena.prefetch(likely.slot.location(), pin.worker.ahead());
         Some(likely)
     }
 
@@ -168,6 +170,7 @@ impl Shared {
             }
         }
         let accessed = stored.set_accessed(tick);
+        pin.worker.note_length(stored.layout.len());
         Some(Item::new(self, stored, found, owner, tick, accessed))
     }
 
@@ -227,7 +230,7 @@ impl Shared {
             let mut gone = false;
             let found = self.index.find(hash, |found| {
                 // All of it at once: where the value lies is only known once the header has come.
-                self.arena.prefetch(found.slot.location(), LINES);
+                self.arena.prefetch(found.slot.location(), pin.worker.ahead());
                 let found_it = self.is_found(pin, tenant, key, found);
                 gone |= found_it.is_none() && self.is_gone(found.slot);
                 found_it

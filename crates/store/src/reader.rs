@@ -76,7 +76,7 @@ impl<'s> Reader<'s> {
     #[inline]
     pub fn prefetch(&self, key: HashedKey<'_>) {
         prefetch(self.pin.worker.counters.of(key.tenant()));
-        self.shared.foresee(&self.shared.index.home(key.hash), key.hash);
+        self.shared.foresee(&self.pin, &self.shared.index.home(key.hash), key.hash);
     }
 
     /// Begins look-ups of a tenant's keys.
@@ -107,8 +107,8 @@ impl<'r> Lookups<'r> {
     #[inline(always)]
     #[must_use]
     pub fn foresee(&self, key: HashedKey<'_>) -> Foreseen<'r> {
-        let shared = self.reader.shared;
-        let found = shared.foresee(&shared.index.home(key.hash), key.hash);
+        let Reader { shared, ref pin, .. } = *self.reader;
+        let found = shared.foresee(pin, &shared.index.home(key.hash), key.hash);
         Foreseen(found.map(|found| (shared, found)))
     }
 

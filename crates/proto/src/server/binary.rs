@@ -216,7 +216,8 @@ pub fn parse(input: &[u8]) -> Parsed<'_> {
 pub fn likely_key(input: &[u8]) -> Option<&[u8]> {
     let (bytes, body) = input.split_first_chunk::<HEADER_LEN>()?;
     let header = Header::read(bytes);
-    body.get(header.extras_len..)?.get(..header.key_len).filter(|key| !key.is_empty())
+    let key = body.get(header.extras_len..)?.get(..header.key_len)?;
+    (1..=MAX_KEY_LEN).contains(&key.len()).then_some(key)
 }
 
 /// Whether a connection that begins with this byte speaks the binary protocol.

@@ -70,10 +70,10 @@ impl Records {
         self.partial.bytes()
     }
 
-    /// Whether something has begun that the client has to end: the handshake, a record, a message of
-    /// several.
+    /// Whether something has begun that the client has to end: the handshake, a record, or a message of
+    /// several that are longer than any message of a few words, as a client may send now and then.
     pub(crate) fn is_unfinished(&self) -> bool {
-        self.is_handshaking() || !self.partial.is_empty() || self.pending > 0
+        self.is_handshaking() || !self.partial.is_empty() || self.pending > ROOM
     }
 
     /// What the budget is charged, in bytes.

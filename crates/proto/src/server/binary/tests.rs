@@ -48,6 +48,20 @@ const CLOSED: (Status, usize, u64, bool) = (Status::Invalid, 24, 0, true);
 type Row<'r> = (u8, &'r [u8], &'r [u8], &'r [u8], bool, Action<'r>);
 
 #[test]
+fn the_likely_key_is_where_a_key_is() {
+    let set = [&[0x80, 1, 0, 3, 8, 0, 0, 0, 0, 0, 0, 12][..], &[0; 20], b"keyv"].concat();
+    assert_eq!(likely_key(&set), Some(&b"key"[..]));
+    assert_eq!(likely_key(&set[..35]), Some(&b"key"[..]), "the value need not be there");
+    for part in [0, 23, 24, 34] {
+        assert_eq!(likely_key(&set[..part]), None, "{part}");
+    }
+    for len in [0_u16, 250, 251, u16::MAX] {
+        let get = [&[0x80, 0][..], &len.to_be_bytes(), &[0; 20], &[b'k'; 300]].concat();
+        assert_eq!(likely_key(&get).map(<[u8]>::len), (len == 250).then_some(250));
+    }
+}
+
+#[test]
 fn every_opcode_is_read_into_its_parts() {
     let extras20 = [&1_u64.to_be_bytes()[..], &2_u64.to_be_bytes(), &3_u32.to_be_bytes()].concat();
     let no_create = [&extras20[..16], &[0xff; 4]].concat();

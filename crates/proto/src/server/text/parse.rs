@@ -39,8 +39,8 @@ pub fn plain_get(input: &[u8]) -> Option<(&[u8], usize)> {
     Some((key, b"get ".len() + end + 1))
 }
 
-/// What most commands of text and meta have for a key: the second word of the first line. A hint, for who
-/// has its memory asked for ahead.
+/// What most commands of text and meta have for a key: what stands behind the first space. A hint, for who
+/// has its memory asked for ahead; the line itself is not looked at.
 #[must_use]
 #[inline]
 pub fn likely_key(input: &[u8]) -> Option<&[u8]> {
